@@ -1,0 +1,98 @@
+"""The words a protocol session and the transport exchange: what the session may ask for.
+
+A session never touches a socket, a thread or a clock. It is a generator that yields octets
+to send and, between them, the few requests defined here; `maa.transport.pump.Pump` is the
+only one to carry them out.
+
+Theory of operation
+-------------------
+`Conversation.steps()` answers everything that was fed so far. Each step begins on the
+reactor thread; whatever may block is preceded by `yield SLOW`, after which `Pump` resumes
+the same generator on a worker thread. Every *other* yield may put the generator back on the
+reactor thread, so `SLOW` is said again before each blocking piece of work. Nothing that
+another session could wait for (a lock, a transaction, an index handle) is held across a
+yield; an open message file may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+
+class Request(Enum):
+    """What a session asks of the transport, between the octets it yields."""
+
+    SLOW = "slow"
+    """The next piece of work may block: resume me on a worker thread."""
+    START_TLS = "start-tls"
+    """Send what was yielded, drop what was received behind it (R026), then begin TLS."""
+    CLOSE = "close"
+    """Send what was yielded, then close the connection; nothing more follows."""
+
+
+SLOW: Final = Request.SLOW
+START_TLS: Final = Request.START_TLS
+CLOSE: Final = Request.CLOSE
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Resume me after so many seconds, holding no thread (R222: delays after failed logins)."""
+
+    seconds: float
+
+
+Step = bytes | Request | Delay
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is on the other side, and how well the connection is protected."""
+
+    address: str
+    """The client's address as text, for logs; empty where there is none (a Unix socket)."""
+    tls: bool
+    """The connection is encrypted (implicit TLS, or after STARTTLS/STLS)."""
+    loopback: bool
+    """Both ends are on this machine."""
+    session: str
+    """A short name for this connection, unique in the log."""
+
+
+class Conversation(Protocol):
+    """One client's session as `Pump` drives it; never entered by two threads at once."""
+
+    @property
+    def silence_seconds(self) -> float:
+        """How long the client may send nothing before `timed_out` (R038, R213)."""
+
+    @property
+    def held_octets(self) -> int:
+        """Octets fed and not yet consumed; `Pump` stops reading when this grows (R045)."""
+
+    def begin(self) -> Iterator[Step]:
+        """The greeting."""
+
+    def feed(self, data: bytes) -> None:
+        """Take octets from the client; answers nothing yet and never blocks."""
+
+    def steps(self) -> Iterator[Step]:
+        """Answer everything that can be answered with what was fed and poked."""
+
+    def poke(self) -> None:
+        """Note that the selected mailbox changed: a session in IDLE looks again in `steps`."""
+
+    def secured(self) -> None:
+        """TLS has begun after START_TLS: forget what was learned and buffered before (R026)."""
+
+    def timed_out(self) -> Iterator[Step]:
+        """The farewell of a client that was silent too long."""
+
+    def stopping(self) -> Iterator[Step]:
+        """The farewell when the server stops (R252)."""
+
+    def lost(self) -> None:
+        """The connection is gone: give everything back. Called once, and may block."""

@@ -1,0 +1,35 @@
+"""Who is logged in: what a credential source says of a user, and what the store needs of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+NAME_OCTETS_MAX = 255
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account as its credential source describes it; `None` leaves a choice to `[mail]`."""
+
+    name: str
+    """The login name, already checked by `usable_name`; part of file names (R253)."""
+    uid: int | None = None
+    """File-system user id to take for all work on this user's mail; None: the process's own."""
+    gid: int | None = None
+    home: str | None = None
+    """Home directory, an absolute path."""
+    inbox: str | None = None
+    """Place of the INBOX, such as `maildir:/home/joe/Maildir` or `mbox:/var/mail/joe`."""
+    folders: str | None = None
+    """Place of the other mailboxes, in the same form."""
+
+
+def usable_name(name: str) -> bool:
+    """Whether a login name may become part of a path: an allow-list, no `..`, no `/` (R253)."""
+    return (
+        len(name) <= NAME_OCTETS_MAX
+        and _NAME.fullmatch(name) is not None
+        and ".." not in name
+    )
