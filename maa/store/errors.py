@@ -1,0 +1,63 @@
+"""What can be wrong with mailboxes, in neutral words; each protocol has one table for them."""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something about a mailbox, a message or the disk that the client is to hear of."""
+
+
+class MailboxNotFound(StoreError):
+    """No mailbox has this name."""
+
+
+class MailboxExists(StoreError):
+    """A mailbox of this name is already there."""
+
+
+class NotSelectable(StoreError):
+    """The name is only a parent of mailboxes."""
+
+
+class InvalidName(StoreError):
+    """No mailbox can have this name (R096)."""
+
+
+class HasChildren(StoreError):
+    """The mailbox has others below it."""
+
+
+class CannotChange(StoreError):
+    """This mailbox may not be deleted, renamed or otherwise changed so."""
+
+
+class ReadOnly(StoreError):
+    """The mailbox may be read only."""
+
+
+class MessageGone(StoreError):
+    """The message was expunged, here or by another program."""
+
+
+class MailboxGone(StoreError):
+    """The mailbox was deleted or renamed under a session (R058)."""
+
+
+class MaildropInUse(StoreError):
+    """Another POP3 session holds the maildrop (RFC 1939 §4)."""
+
+
+class OverQuota(StoreError):
+    """The user's quota leaves no room."""
+
+
+class NoSpace(StoreError):
+    """The disk is full, or the user's disk quota is used up."""
+
+
+class LockTimeout(StoreError):
+    """Another program holds a lock for too long."""
+
+
+class Unavailable(StoreError):
+    """The disk or the index failed; the operator can find the cause in the log."""

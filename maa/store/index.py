@@ -1,0 +1,134 @@
+"""The narrow interface to an account's index: what is remembered beside the message files.
+
+The one implementation is `maa.store.sqlite`; another must pass the same contract tests. Every
+method is one transaction and may block. Callers hold the account's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxRow:
+    """A mailbox as the index knows it."""
+
+    id: int
+    """Never used again for another mailbox of the account."""
+    name: str
+    uidvalidity: int
+    use: str | None
+    """Special use, such as `\\Sent` (RFC 6154)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """The numbers of a mailbox that only grow."""
+
+    uidnext: int
+    """Greater than every UID ever given out (R075)."""
+    highest_modseq: int
+    """The mod-sequence of the newest change; at least 1 (RFC 7162 §3.1)."""
+    first_recent: int
+    """The lowest UID that no session has been told of as recent (R081)."""
+
+
+class MessageRow(NamedTuple):
+    """One message as the index knows it."""
+
+    uid: int
+    place: bytes
+    """Where the maildrop last had it, in the maildrop's own form."""
+    flag_id: int
+    modseq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one transaction changes in one mailbox."""
+
+    arrivals: Sequence[MessageRow] = ()
+    flags: Sequence[tuple[int, int]] = ()
+    """(UID, new flag id): each gets the transaction's mod-sequence."""
+    places: Sequence[tuple[int, bytes]] = ()
+    """(UID, new place): no change that a client can see."""
+    expunged: Sequence[int] = ()
+    counters: Counters = field(default_factory=lambda: Counters(1, 1, 1))
+    durable: bool = True
+    """Wait for the disk before returning: UIDs handed out, messages expunged."""
+
+
+class Index(Protocol):
+    """An account's index."""
+
+    def mailboxes(self) -> dict[str, MailboxRow]:
+        """Every mailbox by name."""
+
+    def create_mailbox(self, name: str, use: str | None = None) -> MailboxRow:
+        """A new mailbox with a UIDVALIDITY greater than every earlier one's (R077)."""
+
+    def rename_mailboxes(self, names: Sequence[tuple[int, str]]) -> None:
+        """Give mailboxes new names, all or none."""
+
+    def drop_mailbox(self, mailbox_id: int) -> None:
+        """Forget a mailbox and all that is known of its messages."""
+
+    def set_use(self, mailbox_id: int, use: str | None) -> None:
+        """Set or clear the special use."""
+
+    def subscriptions(self) -> frozenset[str]:
+        """The subscribed names, whether or not such mailboxes exist."""
+
+    def subscribe(self, name: str) -> None:
+        """Add a subscription; one that is there stays."""
+
+    def unsubscribe(self, name: str) -> None:
+        """Remove a subscription, if it is there."""
+
+    def get_setting(self, key: str) -> str | None:
+        """A remembered fact about the account."""
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Remember a fact about the account."""
+
+    def flag_sets(self) -> list[tuple[int, str]]:
+        """Every flag set ever used: its id and its flags, blank-separated."""
+
+    def add_flag_set(self, flags: str) -> int:
+        """The id of a flag set, made when it is new."""
+
+    def counters(self, mailbox_id: int) -> Counters:
+        """The counters of a mailbox."""
+
+    def messages(self, mailbox_id: int) -> list[MessageRow]:
+        """All messages by ascending UID."""
+
+    def apply(self, mailbox_id: int, change: Change) -> None:
+        """Carry out a change, all or nothing."""
+
+    def close(self) -> None:
+        """Give the files back."""
+
+
+class Cache(Protocol):
+    """An account's derived data: may be lost at any time, never waits for the disk."""
+
+    def get(self, mailbox_id: int, item: str, uids: Sequence[int]) -> dict[int, bytes]:
+        """What is remembered under `item` of these messages."""
+
+    def put(self, mailbox_id: int, item: str, values: Mapping[int, bytes]) -> None:
+        """Remember derived values."""
+
+    def facts(self, mailbox_id: int) -> list[tuple[int, int, int]]:
+        """(UID, size as sent, internal date) of all messages where they are known; -1 unknown."""
+
+    def put_facts(self, mailbox_id: int, rows: Iterable[tuple[int, int, int]]) -> None:
+        """Remember sizes and internal dates; -1 leaves the remembered one."""
+
+    def forget(self, mailbox_id: int, uids: Sequence[int] | None) -> None:
+        """Drop what is known of these messages, or of the whole mailbox."""
+
+    def close(self) -> None:
+        """Give the file back."""

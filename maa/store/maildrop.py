@@ -1,0 +1,84 @@
+"""The narrow interface to what an MDA wrote; its implementation is `maa.store.maildir`.
+
+A message's *place* is where it is now, in the maildrop's own form, and changes with its flags
+or when another program moves it. Its *key* is what stays: the same key, the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from maa.message.flags import Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a maildrop holds."""
+
+    places: frozenset[bytes]
+    whole: bool
+    """All of the maildrop was listed, so what is not in `places` may be gone."""
+
+
+class Arriving(Protocol):
+    """A message on its way in: written beside the mailbox, not yet visible in it."""
+
+    def write(self, data: bytes) -> None:
+        """Add octets; NoSpace, Unavailable."""
+
+    def finish(self, flags: Flags, internal_date: int | None) -> bytes:
+        """Make the octets durable; the place it has until `Maildrop.settle`."""
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+
+
+class Maildrop(Protocol):
+    """One mailbox as the MDA and other programs see it. All methods may block."""
+
+    def watched(self) -> Sequence[str]:
+        """The directories whose changes may mean new or changed messages."""
+
+    def scan(self, arrivals_only: bool = False) -> Scan:
+        """List the messages; `arrivals_only`: just where an MDA delivers."""
+
+    def key(self, place: bytes) -> bytes:
+        """What stays of a message when its place changes."""
+
+    def flags(self, place: bytes) -> Flags | None:
+        """The flags that the place itself shows to other programs; None: it shows none."""
+
+    def order(self, place: bytes) -> tuple[int, int, bytes]:
+        """Sorts places in order of arrival (R074)."""
+
+    def wanted_place(self, place: bytes, flags: Flags) -> bytes:
+        """Where the message should be for other programs to see these flags."""
+
+    def rename(self, place: bytes, target: bytes) -> None:
+        """Move a message to another place; MessageGone when it is not there."""
+
+    def open(self, place: bytes) -> int:
+        """A descriptor to read the message; MessageGone, Unavailable."""
+
+    def internal_date(self, descriptor: int) -> int:
+        """When the open message arrived, in seconds since the epoch (R089)."""
+
+    def remove(self, place: bytes) -> None:
+        """Remove a message; one that is gone already is no error."""
+
+    def arriving(self) -> Arriving:
+        """Begin to write a new message."""
+
+    def adopt(self, source: Maildrop, places: Iterable[bytes], flags: Iterable[Flags]) -> list[bytes]:
+        """Copy messages of another maildrop to unsettled places here: all or none; MessageGone."""
+
+    def settle(self, place: bytes) -> bytes:
+        """Let a finished message appear to other programs; its new place."""
+
+    def unsettled(self, place: bytes) -> bool:
+        """Whether the place is one that `settle` has yet to leave."""
+
+    def flush(self) -> None:
+        """Make arrivals, renames and removals durable."""
