@@ -1,0 +1,27 @@
+"""Why nobody was logged in: neutral facts, translated by each protocol's own table."""
+
+from __future__ import annotations
+
+
+class AuthError(Exception):
+    """Nobody was logged in."""
+
+    spent_seconds: float = 0.0
+    """How long the check took: a session that delays its answer to a failed login takes this
+    off its delay, so that all failures take the same time whatever was asked (R033)."""
+
+
+class BadCredentials(AuthError):
+    """Unknown user or wrong password: which of them is nobody's business (R033, R201)."""
+
+
+class AuthUnavailable(AuthError):
+    """No source could decide: never to be taken for a wrong password (R251)."""
+
+
+class Expired(AuthError):
+    """The right password, but it may not be used any longer (RFC 5530 EXPIRED)."""
+
+
+class Disabled(AuthError):
+    """The right password of a user who may not log in (RFC 5530 CONTACTADMIN)."""
