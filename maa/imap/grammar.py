@@ -1,0 +1,201 @@
+"""The words of IMAP's grammar, read from one complete command (RFC 3501 §9).
+
+A `Cursor` stands on the octets of one logical line: its pieces of text with the contents of
+the literals between them. Every method reads one token and advances, or raises ProtocolError;
+no octets make it raise anything else. All patterns are unambiguous, so time is linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from maa.imap import utf7
+from maa.imap.responses import ProtocolError, Refused
+from maa.message import flags as message_flags
+from maa.message.flags import KEYWORD_OCTETS_MAX, RECENT, SYSTEM_FLAGS, Flags
+from maa.message.numbers import MAX_NUMBER, NumberSet
+
+# RFC 3501 §9. ATOM-CHAR: any CHAR except atom-specials, which are ( ) { SP CTL % * " \ ].
+ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+# ASTRING-CHAR = ATOM-CHAR / resp-specials
+ASTRING = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
+# list-char = ATOM-CHAR / list-wildcards / resp-specials
+LIST_MAILBOX = re.compile(rb'[^\x00-\x20\x7f-\xff(){"\\]+')
+# tag = 1*<any ASTRING-CHAR except "+">
+TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
+# QUOTED-CHAR: any TEXT-CHAR except quoted-specials, or an escaped quoted-special (R007).
+_PLAIN = rb'[^"\\\r\n\x00\x80-\xff]*'
+QUOTED = re.compile(rb'"(%b(?:\\["\\]%b)*)"' % (_PLAIN, _PLAIN))
+_ESCAPED = re.compile(rb"\\(.)")
+_NUMBER = re.compile(rb"[0-9]+")
+_SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
+_FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
+
+
+class Cursor:
+    """A reader over one command: `pieces[0]`, a literal's content, more text, a literal, ..."""
+
+    __slots__ = ("_at", "_index", "_pieces", "_text")
+
+    def __init__(self, pieces: Sequence[bytes], at: int = 0) -> None:
+        self._pieces = pieces
+        self._index = 0
+        self._text = pieces[0]
+        self._at = at
+
+    def peek(self) -> bytes:
+        """The next octet; `b""` at the end; `b"{"` stands for a literal."""
+        if self._at < len(self._text):
+            return self._text[self._at : self._at + 1]
+        return b"{" if self._index + 1 < len(self._pieces) else b""
+
+    def space(self) -> None:
+        """Exactly one blank (R006)."""
+        if self._text[self._at : self._at + 1] != b" ":
+            raise ProtocolError("a blank is missing between arguments")
+        self._at += 1
+
+    def expect(self, token: bytes) -> None:
+        """This token, in any case."""
+        if not self.take(token):
+            raise ProtocolError(f"{token.decode('ascii')} is missing")
+
+    def take(self, token: bytes) -> bool:
+        """Whether this token (any case) stands here; if so, go behind it."""
+        end = self._at + len(token)
+        if self._text[self._at : end].upper() != token.upper():
+            return False
+        self._at = end
+        return True
+
+    def end(self) -> None:
+        """Nothing more but blanks, which some clients send (R006)."""
+        if self._index + 1 < len(self._pieces) or self._text[self._at :].strip(b" "):
+            raise ProtocolError("arguments that were not expected")
+
+    def remaining_match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """What the pattern matches here, within the present piece of text; if so, go behind it."""
+        match = pattern.match(self._text, self._at)
+        if match is not None:
+            self._at = match.end()
+        return match
+
+    def _token(self, pattern: re.Pattern[bytes], what: str) -> bytes:
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            raise ProtocolError(f"{what} is missing")
+        self._at = match.end()
+        return match.group()
+
+    def atom(self) -> bytes:
+        """1*ATOM-CHAR."""
+        return self._token(ATOM, "an atom")
+
+    def string(self) -> bytes:
+        """A quoted string or a literal."""
+        if self._at < len(self._text):
+            match = QUOTED.match(self._text, self._at)
+            if match is None:
+                raise ProtocolError("a string is missing or not closed")
+            self._at = match.end()
+            value = match.group(1)
+            return _ESCAPED.sub(rb"\1", value) if b"\\" in value else value
+        if self._index + 1 >= len(self._pieces):
+            raise ProtocolError("a string is missing")
+        literal = self._pieces[self._index + 1]
+        if b"\0" in literal:
+            raise ProtocolError("a literal must not hold NUL")
+        self._index += 2
+        self._text = self._pieces[self._index] if self._index < len(self._pieces) else b""
+        self._at = 0
+        return literal
+
+    def astring(self) -> bytes:
+        """An atom with `]` allowed, or a string; the atom NIL is just three letters (R018)."""
+        match = ASTRING.match(self._text, self._at)
+        if match is not None:
+            self._at = match.end()
+            return match.group()
+        return self.string()
+
+    def nstring(self) -> bytes | None:
+        """A string, or None for NIL."""
+        return None if self.take(b"NIL") else self.string()
+
+    def list_mailbox(self) -> bytes:
+        """A LIST pattern: an astring that may hold `%` and `*` bare (R019)."""
+        match = LIST_MAILBOX.match(self._text, self._at)
+        if match is not None:
+            self._at = match.end()
+            return match.group()
+        return self.string()
+
+    def number(self) -> int:
+        """Unsigned 32 bit (R016)."""
+        digits = self._token(_NUMBER, "a number")
+        if len(digits) > 10 or (number := int(digits)) > MAX_NUMBER:
+            raise ProtocolError("a number is too large")
+        return number
+
+    def nz_number(self) -> int:
+        """Unsigned 32 bit, not zero, no leading zero (R016)."""
+        if self._text[self._at : self._at + 1] == b"0":
+            raise ProtocolError("a number must not be zero nor begin with it")
+        return self.number()
+
+    def sequence_set(self) -> NumberSet:
+        """Numbers and ranges of numbers, never expanded (R014)."""
+        try:
+            return NumberSet.parse(self._token(_SEQUENCE_SET, "a message set"))
+        except ValueError as error:
+            raise ProtocolError(f"invalid message set: {error}") from None
+
+    def mailbox(self) -> str:
+        """A mailbox name as the client spelled it, but decoded (INBOX may be in any case)."""
+        return decoded_mailbox(self.astring())
+
+    def flag_list(self) -> Flags:
+        """`(\\Seen $Forwarded)`, checked as `flags` does; `()` is legal."""
+        self.expect(b"(")
+        found: list[bytes] = []
+        if not self.take(b")"):
+            found.append(self._token(_FLAG, "a flag"))
+            while not self.take(b")"):
+                self.space()
+                found.append(self._token(_FLAG, "a flag"))
+        return settable(found)
+
+    def flags(self) -> Flags:
+        """The flags of STORE: a list, or flags without parentheses (R083)."""
+        if self.peek() == b"(":
+            return self.flag_list()
+        found = [self._token(_FLAG, "a flag")]
+        while self.remaining_match(_ANOTHER) is not None:
+            found.append(self._token(_FLAG, "a flag"))
+        return settable(found)
+
+
+_ANOTHER = re.compile(rb" (?=[^ ])")
+
+
+def decoded_mailbox(name: bytes) -> str:
+    """The Unicode form of a mailbox name; illegal modified UTF-7 is refused (R094)."""
+    try:
+        return utf7.decoded(name)
+    except ValueError:
+        raise Refused(b"CANNOT", "the mailbox name is not valid modified UTF-7") from None
+
+
+def settable(names: Sequence[bytes]) -> Flags:
+    """Flags a client may set: \\Recent is ignored (R081), unknown system flags are BAD (R084)."""
+    result: set[str] = set()
+    for name in names:
+        if len(name) > KEYWORD_OCTETS_MAX:
+            raise Refused(b"LIMIT", f"a keyword has at most {KEYWORD_OCTETS_MAX} characters")
+        flag = message_flags.canonical(name.decode("ascii"))
+        if flag in SYSTEM_FLAGS or not message_flags.is_system(flag):
+            result.add(flag)
+        elif flag != RECENT:
+            raise ProtocolError(f"there is no system flag {flag}")
+    return message_flags.interned(result)

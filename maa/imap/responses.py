@@ -1,0 +1,131 @@
+"""Octets for clients: quoting, status lines, and what goes wrong in the protocol's words.
+
+Everything here is rendering of single values; what a command answers as a whole is in its
+handler, and what FETCH sends in `maa.imap.render`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from maa.auth import errors as auth
+from maa.imap import utf7
+from maa.message.flags import RECENT, SYSTEM_FLAGS, Flags
+from maa.store import errors as store
+
+QUOTED_OCTETS_MAX = 1024
+"""Longer strings are sent as literals: some clients read quoted strings into small buffers."""
+
+# RFC 3501 §9: ATOM-CHAR and resp-specials, which an astring may hold.
+_ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
+_QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
+_SYSTEM_ORDER = {flag: place for place, flag in enumerate((*SYSTEM_FLAGS, RECENT))}
+
+
+class ProtocolError(Exception):
+    """The client broke the grammar or the state diagram: answered BAD with this text."""
+
+    status = b"BAD"
+    code: bytes | None = None
+
+
+class Refused(ProtocolError):  # noqa: N818 -- an answer rather than an accident
+    """A well-formed command that cannot be done: answered NO, with a response code or None."""
+
+    status = b"NO"
+
+    def __init__(self, code: bytes | None, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
+    store.MailboxNotFound: (b"NONEXISTENT", b"There is no such mailbox"),
+    store.MailboxExists: (b"ALREADYEXISTS", b"A mailbox of this name is already there"),
+    store.NotSelectable: (b"NONEXISTENT", b"The name is only a parent of mailboxes"),
+    store.InvalidName: (b"CANNOT", b"No mailbox can have this name"),
+    store.HasChildren: (b"HASCHILDREN", b"The mailbox has others below it"),
+    store.CannotChange: (b"CANNOT", b"This mailbox must stay"),
+    store.ReadOnly: (b"NOPERM", b"The mailbox may only be read"),
+    store.MessageGone: (b"EXPUNGEISSUED", b"Some of the messages are gone"),
+    store.MaildropInUse: (b"INUSE", b"The mailbox is in use"),
+    store.OverQuota: (b"OVERQUOTA", b"The quota leaves no room"),
+    store.NoSpace: (b"OVERQUOTA", b"The disk is full"),
+    store.LockTimeout: (b"INUSE", b"Another program holds the mailbox"),
+    store.Unavailable: (b"UNAVAILABLE", b"The mailbox cannot be reached now"),
+    auth.BadCredentials: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
+    auth.AuthUnavailable: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
+    auth.Expired: (b"EXPIRED", b"The password has expired"),
+    auth.Disabled: (b"CONTACTADMIN", b"This account may not log in"),
+}
+"""What the layers below report, as response codes of RFC 5530 with a text (R033, R117)."""
+
+
+def failure(error: Exception) -> tuple[bytes | None, bytes]:
+    """Code and text of a NO for an error of the store or of authentication."""
+    for kind in type(error).__mro__:
+        if kind in FAILURES:
+            return FAILURES[kind]
+    return b"UNAVAILABLE", b"This cannot be done now"
+
+
+def string(value: bytes) -> bytes:
+    """A quoted string, or a literal for CR, LF, 8-bit and long values (R021); NUL is 0x80 (R156).
+
+    The empty string is `""`, never `{0}`: some clients wait for more after an empty literal (L-4).
+    """
+    if len(value) <= QUOTED_OCTETS_MAX and _QUOTABLE.fullmatch(value):
+        if b"\\" in value or b'"' in value:
+            value = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        return b'"%b"' % value
+    return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"\x80"))
+
+
+def nstring(value: bytes | None) -> bytes:
+    """A string, or NIL for what is absent (R018)."""
+    return b"NIL" if value is None else string(value)
+
+
+def astring(value: bytes) -> bytes:
+    """An atom where the grammar allows one, else a string; `NIL` is quoted for clients' sake."""
+    if len(value) <= QUOTED_OCTETS_MAX and _ATOM.fullmatch(value) and value.upper() != b"NIL":
+        return value
+    return string(value)
+
+
+def mailbox(name: str) -> bytes:
+    """A mailbox name as an astring in modified UTF-7."""
+    return astring(utf7.encoded(name))
+
+
+@lru_cache(maxsize=4096)
+def flag_list(flags: Flags) -> bytes:
+    """`(\\Seen $Forwarded)`: system flags in their usual order, then keywords sorted."""
+    ordered = sorted(flags, key=lambda flag: (_SYSTEM_ORDER.get(flag, 99), flag))
+    return b"(%b)" % b" ".join(flag.encode("ascii", "replace") for flag in ordered)
+
+
+def tagged(tag: bytes, status: bytes, code: bytes | None, text: bytes) -> bytes:
+    """A status response; the tag `*` makes it untagged. `text` is never empty (R022)."""
+    if code is None:
+        return b"%b %b %b\r\n" % (tag, status, text)
+    return b"%b %b [%b] %b\r\n" % (tag, status, code, text)
+
+
+def untagged(status: bytes, code: bytes | None, text: bytes) -> bytes:
+    """A status response that answers no command in particular."""
+    return tagged(b"*", status, code, text)
+
+
+def human(text: str) -> bytes:
+    """Text for people after a status: one line of printable ASCII, no `[` in front (R022)."""
+    clean = "".join(c if " " <= c <= "~" else "?" for c in text).lstrip("[ ")
+    return clean[:400].encode("ascii") or b"failed"
+
+
+def parenthesised(values: Iterable[bytes]) -> bytes:
+    """A parenthesised list of values already rendered."""
+    return b"(%b)" % b" ".join(values)

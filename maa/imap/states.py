@@ -1,0 +1,151 @@
+"""The states of a session, what a handler may yield and hear, and how it says it is done.
+
+A state is a type that holds what its commands need (RFC 3501 §3). A handler is a generator
+`def noop(state, command) -> Answer`: it yields octets for the client, SLOW before it may block,
+WAIT to hear the client's next input, and returns `Done`. The session then adds the mailbox
+changes that may be told at the end of this command, and the tagged line (see `session`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from maa.conversation import Peer, Request, Step
+
+if TYPE_CHECKING:
+    from maa.auth.credentials import Authenticator
+    from maa.store.account import Account
+    from maa.store.accounts import Accounts
+    from maa.store.mailbox import Mailbox
+    from maa.store.view import View
+
+
+@dataclass(frozen=True, slots=True)
+class ImapSettings:
+    """What an operator chooses for IMAP."""
+
+    hostname: str = "localhost"
+    starttls: bool = False
+    """There is a certificate, so STARTTLS can be offered."""
+    plaintext_login: str = "loopback"
+    """Where passwords may cross an unencrypted connection: never, loopback or always."""
+    append_limit_octets: int = 512 << 20
+    """The largest message APPEND takes (R123)."""
+    login_seconds: float = 60
+    """Silence allowed before login (R038)."""
+    idle_seconds: float = 31 * 60
+    """Silence allowed after login; IDLE is renewed every 29 minutes (RFC 2177 §3)."""
+    bare_lf: bool = False
+    """Take LF alone as a line end, for people with telnet (R005)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """What stays the same through all states of one session."""
+
+    accounts: Accounts
+    authenticator: Authenticator
+    peer: Peer
+    settings: ImapSettings
+    wake: Callable[[], None]
+    """Thread-safe: have the transport call `poke` and `steps`; for `Mailbox.listen`."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotAuthenticated:
+    """Nobody has logged in yet (RFC 3501 §3.1)."""
+
+    connection: Connection
+    failures: int = 0
+    """Wrong passwords so far on this connection (R222)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """Logged in, no mailbox selected (RFC 3501 §3.2)."""
+
+    account: Account
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """A mailbox is selected (RFC 3501 §3.3)."""
+
+    account: Account
+    mailbox: Mailbox
+    view: View
+    """The mailbox as this client has been told of it."""
+    read_only: bool
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOut:
+    """The session is over; the connection closes (RFC 3501 §3.4)."""
+
+
+State = NotAuthenticated | Authenticated | Selected | LoggedOut
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A literal announced at the end of a line, `{octets}` or `{octets+}` (RFC 3501 §4.3)."""
+
+    octets: int
+    synchronising: bool
+    """The client waits for `+` before it sends the octets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line from the client without its CRLF, and without `{n}` when a literal follows it."""
+
+    text: bytes
+    literal: Literal | None = None
+    fault: str | None = None
+    """Why the line must be answered BAD whatever it says: too long, or a bare LF."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiteralChunk:
+    """Some octets of the literal being received, in order."""
+
+    data: bytes
+
+
+class Poke(Enum):
+    """The mailbox being watched may have changed."""
+
+    POKE = "poke"
+
+
+class Wait(Enum):
+    """A handler's word: go on when there is more input."""
+
+    WAIT = "wait"
+
+
+POKE: Final = Poke.POKE
+WAIT: Final = Wait.WAIT
+
+Input = Line | LiteralChunk | Poke
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a handler ends: the next state and the tagged line."""
+
+    state: State
+    text: bytes
+    code: bytes | None = None
+    status: bytes = b"OK"
+    then: Request | None = None
+    """What the transport does after the tagged line: START_TLS."""
+
+
+Answer = Generator[Step | Wait, Input | None, Done]
+Steps = Generator[Step | Wait, Input | None, None]
