@@ -136,23 +136,21 @@ class WireFile:
 
     def _block(self, number: int) -> bytes:
         """One disk block as sent."""
-        disk = number * CHUNK
-        # The octet before tells whether an LF at the block's start ends a CRLF.
-        before = 1 if disk else 0
-        return crlf(_read_at(self._fd, disk - before, CHUNK + before))[before:]
+        if not number:
+            return crlf(_read_at(self._fd, 0, CHUNK))
+        data = _read_at(self._fd, number * CHUNK - 1, CHUNK + 1)
+        # An LF at the block's start ends a CRLF when the octet before it is a CR.
+        return crlf(data)[1:] if data[:1] == b"\r" else crlf(data[1:])
 
 
 def _read_at(fd: int, offset: int, octets: int) -> bytes:
     """So many octets from `offset`; fewer only at the end of the file."""
     data = os.pread(fd, octets, offset)
-    if len(data) in (0, octets):
-        return data
-    pieces = [data]
-    while more := os.pread(fd, octets - len(data), offset + len(data)):
-        pieces.append(more)
-        data += more
-        if len(data) == octets:
+    while data and len(data) < octets:
+        more = os.pread(fd, octets - len(data), offset + len(data))
+        if not more:
             break
+        data += more
     return data
 
 
