@@ -73,6 +73,14 @@ class Conversation(Protocol):
     def held_octets(self) -> int:
         """Octets fed and not yet consumed; `Pump` stops reading when this grows (R045)."""
 
+    @property
+    def logged_in(self) -> bool:
+        """A user is logged in: other worker threads, limits and timeouts apply (R222)."""
+
+    @property
+    def unfinished(self) -> bool:
+        """The client is sending a message (APPEND): a stopping server lets it end (R252)."""
+
     def begin(self) -> Iterator[Step]:
         """The greeting."""
 

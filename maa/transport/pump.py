@@ -1,0 +1,422 @@
+"""Between the sockets of Twisted and a conversation that knows neither sockets nor threads.
+
+Theory of operation
+-------------------
+A pump has at most one *step*: an iterator from the conversation, taken in slices of about
+64 KiB. A slice is one write, so the answers to a burst of commands leave together, and the next
+is taken only while the transport is not full: that laziness is the back-pressure (R226).
+
+Where the step is taken follows from `_place`:
+
+* `READY`: on the reactor thread. `_go` takes slices until the step and all that waits behind it
+  is done, or the transport is full, or 10 ms have passed (others have their turn, R249).
+* `AWAY`: a worker thread has the step (it said SLOW), or a timer has (Delay, or its turn was
+  over). The reactor thread then touches neither step nor conversation: input is kept in
+  `_waiting`, a poke in `_poked`; more than 64 KiB of input pauses reading (R045).
+* `CLOSING`: no more steps; the transport sends what it has, and goes.
+* `LOST`: the connection is gone. The conversation is given back on a thread, by whoever holds
+  the step last, and never while a step runs.
+
+Plain TCP sends from here directly while the transport has nothing queued, which spares a turn of
+the reactor and two epoll_ctl a command. The transport reports "queue empty" only to a
+producer that it has paused, so a partial send marks it paused; see `_send`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Final
+
+from twisted.internet import tcp
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
+    IPushProducer,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from maa.conversation import CLOSE, SLOW, START_TLS, Conversation, Delay, Peer, Request, Step
+from maa.transport.reactor import Connection, Timer
+from maa.transport.sessions import Sessions
+
+SLICE_OCTETS: Final = 65536
+WAITING_OCTETS: Final = 65536
+TURN_SECONDS: Final = 0.010
+LONG_TURN_SECONDS: Final = 0.020
+LOOK_AGAIN_SECONDS: Final = 60.0
+
+_log = logging.getLogger(__name__)
+
+Converse = Callable[[Peer, Callable[[], None]], Conversation]
+
+
+READY: Final = 0
+AWAY: Final = 1
+CLOSING: Final = 2
+LOST: Final = 3
+
+
+class _Slice(Enum):
+    """Why `taken` stopped, where the conversation asked for nothing."""
+
+    FULL = "full"
+    END = "end"
+
+
+def taken(steps: Iterator[Step], may_block: bool) -> tuple[bytes, _Slice | Request | Delay]:
+    """Octets for one write, and why there are no more of them; never raises."""
+    pieces: list[bytes] = []
+    octets = 0
+    try:
+        for step in steps:
+            if isinstance(step, bytes):
+                pieces.append(step)
+                octets += len(step)
+                if octets >= SLICE_OCTETS:
+                    return b"".join(pieces), _Slice.FULL
+            elif step is not SLOW or not may_block:
+                return b"".join(pieces), step
+    except Exception:  # noqa: BLE001 - our bug, whatever it is: this connection's end
+        _log.exception("a conversation failed")
+        return b"".join(pieces), CLOSE
+    return b"".join(pieces), _Slice.END
+
+
+@implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
+class Pump:
+    """One connection and its conversation."""
+
+    __slots__ = (
+        "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse", "_direct",
+        "_ended_input", "_farewell", "_paused", "_place", "_poked", "_reading", "_refusal",
+        "_sessions", "_since", "_slot", "_slow", "_steps", "_stop", "_stranger", "_timer", "_tls",
+        "_waiting", "address", "factory", "transport",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        converse: Converse,
+        address: str,
+        *,
+        implicit_tls: bool = False,
+        tls: IOpenSSLServerConnectionCreator | None = None,
+        refusal: bytes = b"",
+    ) -> None:
+        self._sessions = sessions
+        self._converse = converse
+        self.address = address
+        self._tls = tls
+        self._refusal = refusal
+        self._begun_tls: float | None = 0.0 if implicit_tls else None
+        self._conversation: Conversation | None = None
+        self._steps: Iterator[Step] | None = None
+        self._place: int = READY
+        self._timer: Timer | None = None
+        self._waiting = b""
+        self._slot = 0
+        self._direct = False
+        self._paused = self._slow = self._poked = self._stop = self._farewell = False
+        self._ended_input = False
+        self._reading = self._stranger = True
+
+    # Called by Twisted
+
+    def makeConnection(self, transport: Connection) -> None:
+        """A client has come: let it in and greet it."""
+        self.transport: Connection = transport
+        sessions = self._sessions
+        self._accepted = self._since = now = sessions.seconds()
+        implicit_tls = self._begun_tls is not None
+        if not sessions.admit(self, self.address):
+            self._place = CLOSING
+            if not implicit_tls:
+                transport.write(self._refusal)
+            transport.loseConnection()
+            return
+        if implicit_tls:
+            self._begun_tls = now
+        self._direct = not implicit_tls and isinstance(transport, tcp.Connection)
+        if self.address:
+            transport.setTcpNoDelay(True)
+            transport.setTcpKeepAlive(True)
+        transport.registerProducer(self, True)
+        address = self.address
+        peer = Peer(
+            address=address,
+            tls=implicit_tls,
+            loopback=address.startswith(("127.", "::ffff:127.")) or address in ("", "::1"),
+            session=sessions.name(),
+        )
+        self._conversation = conversation = self._converse(peer, self.wake)
+        self._watch(now)
+        self._steps = iter(conversation.begin())
+        self._go()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Octets from the client."""
+        self._since = self._sessions.seconds()
+        self._sessions.counters.octets_in += len(data)
+        if self._place >= CLOSING:
+            return
+        self._waiting = self._waiting + data if self._waiting else data
+        self._go()
+        if self._reading and len(self._waiting) >= WAITING_OCTETS:
+            self._reading = False
+            self.transport.pauseProducing()
+
+    def readConnectionLost(self) -> None:
+        """The client sends no more: answer what it sent, then close."""
+        self._ended_input = True
+        self._go()
+
+    def writeConnectionLost(self) -> None:
+        """Never half-closed from here."""
+
+    def handshakeCompleted(self) -> None:
+        """TLS stands; from here the ordinary timeouts apply."""
+        self._begun_tls = None
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The connection is gone."""
+        if self._conversation is None:
+            return
+        away = self._place is AWAY and self._timer is None
+        self._place = LOST
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._sessions.wheel.forget(self, self._slot)
+        self._sessions.leave(self, self.address)
+        if not away:
+            self._give_back()
+
+    def pauseProducing(self) -> None:
+        """The transport is full."""
+        self._paused = True
+        self._since = self._sessions.seconds()
+
+    def resumeProducing(self) -> None:
+        """The transport has sent everything."""
+        self._paused = False
+        self._since = self._sessions.seconds()
+        self._go()
+
+    def stopProducing(self) -> None:
+        """The transport is going; `connectionLost` follows."""
+
+    # Called by the conversation's side and by `Sessions`
+
+    def wake(self) -> None:
+        """Have the conversation poked soon; from any thread."""
+        if not self._poked:
+            self._poked = True
+            self._sessions.call_from_thread(self._go)
+
+    def stop(self) -> None:
+        """The server stops: say so as soon as no command is under way (R252)."""
+        self._stop = True
+        self._go()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if self._place is not LOST:
+            self.transport.abortConnection()
+
+    def look(self, now: float) -> None:
+        """Time out what has been silent, or stalled, for too long."""
+        self._slot = 0
+        if self._place is LOST or self._conversation is None:
+            return
+        if now < self._deadline():
+            self._watch(now)
+        elif self._begun_tls is not None or self._place is CLOSING or self._paused:
+            self._sessions.counters.stalled += 1
+            self.abort()
+        elif self._place is READY and self._steps is None:
+            self._sessions.counters.timed_out += 1
+            self._watch(now)
+            self._say_farewell(self._conversation.timed_out())
+            self._go()
+        else:
+            self._watch(now)
+
+    # The reactor lane
+
+    def _go(self) -> None:
+        """Go on until the connection waits for somebody else, or its turn is over."""
+        if self._place is not READY or self._paused:
+            return
+        seconds = self._sessions.seconds
+        begun = seconds()
+        while self._place is READY and not self._paused:
+            if self._slow:
+                self._to_worker()
+            elif self._steps is None and not self._next_step():
+                break
+            elif self._steps is not None:
+                self._carry_out(*taken(self._steps, may_block=False))
+                if seconds() - begun > TURN_SECONDS and self._place is READY:
+                    self._later(0)
+        held = seconds() - begun
+        if held > LONG_TURN_SECONDS:
+            counters = self._sessions.counters
+            counters.long_turns += 1
+            counters.longest_turn_seconds = max(counters.longest_turn_seconds, held)
+
+    def _next_step(self) -> bool:
+        """Begin what is due: the farewell, an answer to input or a poke; or nothing."""
+        conversation = self._conversation
+        assert conversation is not None
+        if self._farewell:
+            self._close()
+            return False
+        if self._stop and not conversation.unfinished:
+            self._say_farewell(conversation.stopping())
+            return True
+        data = self._waiting
+        if not data and not self._poked:
+            if self._ended_input:
+                self._close()
+            return False
+        if self._poked:
+            self._poked = False
+            conversation.poke()
+        if data:
+            self._waiting = b""
+            conversation.feed(data)
+            if not self._reading:
+                self._reading = True
+                self.transport.resumeProducing()
+        self._sessions.counters.steps += 1
+        self._steps = iter(conversation.steps())
+        return True
+
+    def _carry_out(self, data: bytes, asked: _Slice | Request | Delay) -> None:
+        """Send a slice and do what the conversation asked for behind it."""
+        if data:
+            self._send(data)
+        if asked is _Slice.END:
+            self._steps = None
+            if self._stranger and self._conversation is not None and self._conversation.logged_in:
+                self._stranger = False
+                self._sessions.welcome(self, self.address)
+        elif asked is SLOW:
+            self._slow = True
+        elif asked is START_TLS:
+            self._start_tls()
+        elif asked is CLOSE:
+            self._close()
+        elif isinstance(asked, Delay):
+            self._later(asked.seconds)
+
+    def _send(self, data: bytes) -> None:
+        self._sessions.counters.octets_out += len(data)
+        transport = self.transport
+        if self._direct and not self._paused:
+            sent = transport.writeSomeData(data)
+            if isinstance(sent, int):
+                if sent == len(data):
+                    return
+                data = data[sent:]
+            transport.write(data)
+            # Now something is queued: hear when nothing is any more, however little it is.
+            transport.producerPaused = True
+            self.pauseProducing()
+        else:
+            transport.write(data)
+
+    def _start_tls(self) -> None:
+        """Begin TLS; what was sent in the clear behind the command is forgotten (R026)."""
+        assert self._tls is not None and self._conversation is not None
+        self._waiting = b""
+        self._direct = False
+        self._begun_tls = self._since = self._sessions.seconds()
+        self._watch(self._since)
+        self.transport.startTLS(self._tls)
+        self._conversation.secured()
+
+    def _later(self, seconds: float) -> None:
+        self._place = AWAY
+        self._timer = self._sessions.clock.callLater(seconds, self._back)
+
+    def _back(self) -> None:
+        self._timer = None
+        self._place = READY
+        self._go()
+
+    def _say_farewell(self, steps: Iterator[Step]) -> None:
+        self._farewell = True
+        self._steps = iter(steps)
+
+    def _close(self) -> None:
+        self._place = CLOSING
+        self._since = self._sessions.seconds()
+        self._watch(self._since)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    # The worker lane
+
+    def _to_worker(self) -> None:
+        self._slow = False
+        self._place = AWAY
+        sessions = self._sessions
+        sessions.counters.slow_steps += 1
+        lane = sessions.login_lane if self._stranger else sessions.user_lane
+        lane.put(self._work)
+
+    def _work(self) -> None:
+        assert self._steps is not None
+        data, asked = taken(self._steps, may_block=True)
+        self._sessions.call_from_thread(self._worked, data, asked)
+
+    def _worked(self, data: bytes, asked: _Slice | Request | Delay) -> None:
+        if self._place is LOST:
+            self._give_back()
+            return
+        self._place = READY
+        self._carry_out(data, asked)
+        self._go()
+
+    # Ends
+
+    def _give_back(self) -> None:
+        steps, conversation = self._steps, self._conversation
+        self._steps = self._conversation = None
+        assert conversation is not None
+
+        def release() -> None:
+            if steps is not None:
+                close = getattr(steps, "close", None)
+                if close is not None:
+                    close()
+            conversation.lost()
+
+        self._sessions.give_back(release)
+
+    def _deadline(self) -> float:
+        """When this connection has been waited for long enough."""
+        limits = self._sessions.limits
+        if self._begun_tls is not None:
+            return self._begun_tls + limits.handshake_seconds
+        if self._place is CLOSING:
+            return self._since + limits.closing_seconds
+        if self._paused:
+            return self._since + limits.stalled_seconds
+        if self._place is AWAY or self._conversation is None:
+            return self._sessions.seconds() + LOOK_AGAIN_SECONDS
+        # Before login the time counts from the accept: dripping octets must not extend it.
+        heard = self._accepted if self._stranger else self._since
+        return heard + self._conversation.silence_seconds
+
+    def _watch(self, now: float) -> None:
+        """Be looked at when the deadline comes, or in a minute: it may come nearer meanwhile."""
+        wheel = self._sessions.wheel
+        if self._slot:
+            wheel.forget(self, self._slot)
+        self._slot = wheel.watch(self, min(self._deadline(), now + LOOK_AGAIN_SECONDS))

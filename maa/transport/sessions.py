@@ -1,0 +1,203 @@
+"""What all connections of a process share: lanes, timeouts, limits, counters, the stop.
+
+Limits (R222). There is a bound on all connections and one on those that have not logged in.
+Where the second is reached, for one address or in all, the *oldest* such connection goes: under
+a flood the newest is as likely to be a user as any, and a user logs in within milliseconds,
+while what a flood leaves behind grows old.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred
+
+from maa.transport.lanes import Lane
+from maa.transport.reactor import Clock
+from maa.transport.wheel import Wheel
+
+if TYPE_CHECKING:
+    from maa.transport.pump import Pump
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a process; none of them is configurable yet."""
+
+    connections: int = 20_000
+    """All connections; more are refused."""
+    strangers: int = 2_000
+    """Connections not logged in; with one more the oldest of them is dropped (R222)."""
+    strangers_per_address: int = 500
+    """The same for one address; a NAT's worth of people, all logging in at once."""
+    handshake_seconds: float = 60
+    """For a TLS handshake to end (R222)."""
+    stalled_seconds: float = 600
+    """Without a client's taking any output: it is dropped (R226)."""
+    closing_seconds: float = 60
+    """For the client to take the farewell and close its side."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the connections did so far; read by the metrics page."""
+
+    accepted: int = 0
+    refused: int = 0
+    dropped: int = 0
+    """Not logged in, and dropped in favour of a newer connection."""
+    timed_out: int = 0
+    stalled: int = 0
+    crashed: int = 0
+    """Conversations ended by an error of ours."""
+    logins: int = 0
+    octets_in: int = 0
+    octets_out: int = 0
+    steps: int = 0
+    slow_steps: int = 0
+    """Steps that needed a worker thread at least once."""
+    long_turns: int = 0
+    """Times a connection held the reactor for more than 20 ms (R249)."""
+    longest_turn_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Strangers:
+    """Connections not logged in, in order of arrival, in all and by address."""
+
+    all: dict[Pump, None] = field(default_factory=dict)
+    by_address: dict[str, dict[Pump, None]] = field(default_factory=dict)
+
+    def add(self, pump: Pump, address: str) -> None:
+        self.all[pump] = None
+        same = self.by_address.get(address)
+        if same is None:
+            same = self.by_address[address] = {}
+        same[pump] = None
+
+    def discard(self, pump: Pump, address: str) -> None:
+        if self.all.pop(pump, pump) is None:
+            same = self.by_address[address]
+            del same[pump]
+            if not same:
+                del self.by_address[address]
+
+
+class Sessions:
+    """Shared by every `Pump` of the process."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        call_from_thread: Callable[..., object],
+        limits: Limits | None = None,
+        *,
+        seconds: Callable[[], float] | None = None,
+        user_lane: Lane | None = None,
+        login_lane: Lane | None = None,
+    ) -> None:
+        self.clock = clock
+        self.seconds: Callable[[], float] = seconds or clock.seconds
+        """Now; in a server a clock that nobody sets."""
+        self.call_from_thread = call_from_thread
+        """Run a callable with its arguments on the reactor thread."""
+        self.limits = limits or Limits()
+        self.user_lane = user_lane or Lane("user", 8)
+        self.login_lane = login_lane or Lane("login", 4)
+        """Strangers' own threads: a flood of logins does not slow who is in (THREATS 1)."""
+        self.wheel = Wheel(clock, self.seconds)
+        self.counters = Counters()
+        self.pumps: set[Pump] = set()
+        self.stopping = False
+        self._strangers = _Strangers()
+        self._stopped: Deferred[None] | None = None
+        self._losses: list[Callable[[], None]] = []
+        self._token = secrets.token_hex(2)
+        self._numbers = itertools.count(1)
+
+    def name(self) -> str:
+        """A new connection's name for the log, unlike those of an earlier start."""
+        return f"{self._token}.{next(self._numbers):x}"
+
+    def admit(self, pump: Pump, address: str) -> bool:
+        """Whether there is room for this connection; makes room among strangers (R222)."""
+        limits, strangers = self.limits, self._strangers
+        if self.stopping or len(self.pumps) >= limits.connections:
+            self.counters.refused += 1
+            return False
+        same = strangers.by_address.get(address)
+        if same is not None and len(same) >= limits.strangers_per_address:
+            self._drop(next(iter(same)))
+        elif len(strangers.all) >= limits.strangers:
+            self._drop(next(iter(strangers.all)))
+        self.counters.accepted += 1
+        self.pumps.add(pump)
+        strangers.add(pump, address)
+        return True
+
+    def welcome(self, pump: Pump, address: str) -> None:
+        """The connection has logged in."""
+        self.counters.logins += 1
+        self._strangers.discard(pump, address)
+
+    def leave(self, pump: Pump, address: str) -> None:
+        """The connection is gone."""
+        self.pumps.discard(pump)
+        self._strangers.discard(pump, address)
+        self._perhaps_stopped()
+
+    def strangers(self) -> int:
+        """How many connections have not logged in."""
+        return len(self._strangers.all)
+
+    def give_back(self, release: Callable[[], None]) -> None:
+        """Run what ends a lost conversation on a thread, many at a time: it may block."""
+        self._losses.append(release)
+        if len(self._losses) == 1:
+            self.clock.callLater(0, self._give_all_back)
+
+    def _give_all_back(self) -> None:
+        releases, self._losses = self._losses, []
+        if releases:
+            self.user_lane.put(lambda: [release() for release in releases])
+
+    def start(self) -> None:
+        """Start the worker threads."""
+        self.user_lane.start()
+        self.login_lane.start()
+
+    def stop(self, seconds: float) -> Deferred[None]:
+        """Take leave of every client; the rest is cut off after `seconds` (R252)."""
+        self.stopping = True
+        self._stopped = Deferred()
+        timer = self.clock.callLater(seconds, self._cut_off)
+        self._stopped.addBoth(lambda _: timer.cancel() if timer.active() else None)
+        stopped = self._stopped
+        for pump in tuple(self.pumps):
+            pump.stop()
+        self._perhaps_stopped()
+        return stopped
+
+    def close(self, seconds: float) -> None:
+        """End the threads, after what lost connections still held is given back. Blocks."""
+        self._give_all_back()
+        self.login_lane.stop(seconds)
+        self.user_lane.stop(seconds)
+
+    def _drop(self, pump: Pump) -> None:
+        self.counters.dropped += 1
+        self._strangers.discard(pump, pump.address)
+        pump.abort()
+
+    def _cut_off(self) -> None:
+        for pump in tuple(self.pumps):
+            pump.abort()
+
+    def _perhaps_stopped(self) -> None:
+        if self._stopped is not None and not self.pumps:
+            stopped, self._stopped = self._stopped, None
+            stopped.callback(None)
