@@ -1,0 +1,149 @@
+"""The tree of parts that a message is: part numbers, and a compact form for the cache."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from maa.message.headers import Envelope
+from maa.message.parameters import Parameters, parameter
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One body part, or the message itself; types are in lower case, encodings in upper."""
+
+    header_start: int
+    body_start: int
+    body_end: int
+    lines: int
+    """Line ends in the body (R146)."""
+    type: bytes
+    subtype: bytes
+    parameters: Parameters
+    """Names in lower case; RFC 2231 pieces joined to `name*`."""
+    content_id: bytes | None
+    description: bytes | None
+    encoding: bytes
+    md5: bytes | None
+    disposition: tuple[bytes, Parameters] | None
+    languages: tuple[bytes, ...]
+    location: bytes | None
+    parts: tuple[Part, ...]
+    """Of a multipart at least one (R146); of a message exactly one, the message inside."""
+    envelope: Envelope | None
+    """Of the message inside, where this is a message/rfc822 or message/global."""
+
+    @property
+    def is_multipart(self) -> bool:
+        return self.envelope is None and bool(self.parts)
+
+    @property
+    def is_message(self) -> bool:
+        return self.envelope is not None
+
+    @property
+    def octets(self) -> int:
+        """Octets of the body, encoded as it is (body-fld-octets)."""
+        return self.body_end - self.body_start
+
+    @property
+    def charset(self) -> bytes:
+        return parameter(self.parameters, b"charset") or b""
+
+
+def find(root: Part, path: Sequence[int]) -> Part | None:
+    """The part of that number; of the empty path the message itself (R137).
+
+    A message that is no multipart has one part, 1, which is the message's body. The number
+    of a message/rfc822 part stands for the part, a further number for a part of its message.
+    """
+    found, holder = root, root
+    for depth, number in enumerate(path):
+        if depth:
+            if found is holder and not found.is_message:
+                return None  # a sole part has no parts
+            if found.is_message:
+                holder = found.parts[0]
+            elif found.is_multipart:
+                holder = found
+            else:
+                return None
+        if holder.is_multipart:
+            if not 1 <= number <= len(holder.parts):
+                return None
+            found = holder.parts[number - 1]
+        elif number == 1:
+            found = holder
+        else:
+            return None
+    return found
+
+
+def pack(root: Part) -> bytes:
+    """The tree as octets for the cache: one line a part, parents before their parts.
+
+    Kept is what `find`, sections and the search of text need: offsets, lines, type, encoding
+    and charset. Everything else of an unpacked part is empty; a message/rfc822 part has an
+    envelope without content.
+    """
+    rows: list[bytes] = []
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        words = (part.type, part.subtype, part.encoding, part.charset)
+        rows.append(
+            b"%d %d %d %d %d %d %b"
+            % (
+                part.header_start,
+                part.body_start,
+                part.body_end,
+                part.lines,
+                part.is_message,
+                len(part.parts),
+                b" ".join(_UNPRINTABLE.sub(b"", word) or b"-" for word in words),
+            )
+        )
+        waiting.extend(reversed(part.parts))
+    return b"\n".join(rows)
+
+
+def unpack(data: bytes) -> Part:
+    """The tree that `pack` wrote; ValueError when it is no such thing."""
+    complete: list[Part] = []
+    for row in reversed(data.split(b"\n")):
+        numbers, words = row.split(b" ")[:6], row.split(b" ")[6:]
+        start, body, end, lines, is_message, count = map(int, numbers)
+        type_, subtype, encoding, charset = words
+        parts = tuple(complete[: -count - 1 : -1]) if count else ()
+        if len(parts) != count:
+            raise ValueError("parts are missing")
+        del complete[len(complete) - count :]
+        complete.append(
+            Part(
+                header_start=start,
+                body_start=body,
+                body_end=end,
+                lines=lines,
+                type=type_,
+                subtype=subtype,
+                parameters=() if charset == b"-" else ((b"charset", charset),),
+                content_id=None,
+                description=None,
+                encoding=encoding,
+                md5=None,
+                disposition=None,
+                languages=(),
+                location=None,
+                parts=parts,
+                envelope=_NO_ENVELOPE if is_message else None,
+            )
+        )
+    if len(complete) != 1:
+        raise ValueError("not one tree")
+    return complete[0]
+
+
+_UNPRINTABLE = re.compile(rb"[^!-~]")
+_NO_ENVELOPE = Envelope(None, None, (), (), (), (), (), (), None, None)

@@ -1,0 +1,214 @@
+"""The MIME structure of a message: a tree of parts with offsets in octets as sent.
+
+`scan` makes one pass. What looks like a delimiter line is found by searching for CRLF "--",
+and compared with the boundaries that are open; headers are looked at only for their Content-*
+fields (RFC 2045, 2046; R137-R148). It takes any octets: what makes no sense is one opaque
+part. MIME is read without a MIME-Version field, as mail in the wild demands.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from maa.message.headers import Envelope, envelope
+from maa.message.octets import Wire
+from maa.message.parameters import (
+    Parameters,
+    content_type,
+    disposition,
+    languages,
+    parameter,
+    token,
+)
+from maa.message.parts import Part, find, pack, unpack
+from maa.message.window import BOUNDARY_OCTETS_MAX, Window
+
+__all__ = ["DEPTH_MAX", "PARTS_MAX", "Part", "find", "pack", "scan", "unpack"]
+
+DEPTH_MAX: Final = 100
+"""Levels of parts that are looked into (R142, R224)."""
+PARTS_MAX: Final = 10_000
+
+_TEXT: Final = (b"text", b"plain", ())
+_MESSAGE: Final = (b"message", b"rfc822", ())
+_OPAQUE: Final = (b"application", b"octet-stream", ())
+_MESSAGES: Final = (b"rfc822", b"global")
+_DIGEST: Final = (b"multipart", b"digest")
+_BLANKS: Final = b" \t\r\n"
+_CONTENT: Final = re.compile(
+    rb"\ncontent-(type|transfer-encoding|id|description|disposition|language|location|md5)"
+    rb"[ \t]*+:([^\n]*+)",
+    re.IGNORECASE,
+)
+
+
+def scan(wire: Wire) -> Part:
+    """The structure of a message; linear in its size, and never raises on any octets."""
+    return _Scanner(wire).run()
+
+
+class _Open:
+    """A part whose end is not yet known."""
+
+    __slots__ = (
+        "body_start", "boundary", "envelope", "fields", "header_start", "lines_before", "parts",
+        "type",
+    )  # fmt: skip
+
+    def __init__(self, start: int, body: int, type_: tuple[bytes, bytes, Parameters]) -> None:
+        self.header_start = start
+        self.body_start = body
+        self.type = type_
+        self.fields: dict[bytes, bytes] = {}
+        self.lines_before = 0
+        self.boundary: bytes | None = None
+        self.envelope: Envelope | None = None
+        self.parts: list[Part] = []
+
+
+class _Scanner:
+    """Holds the parts that are open, outermost first, and the boundaries to look for."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._window = Window(wire)
+        self._open: list[_Open] = []
+        self._boundaries: tuple[bytes, ...] = ()
+        self._levels: tuple[int, ...] = ()
+        self._count = 0
+
+    def run(self) -> Part:
+        window = self._window
+        position = self._begin(0)
+        while True:
+            found = window.delimiter(position - 2, window.size, self._boundaries)
+            if found is None:
+                break
+            level = self._levels[found.level]
+            self._close(level + 1, found.at)
+            if found.closing:
+                self._open[level].boundary = None
+                self._note_boundaries()
+                position = found.end
+            else:
+                position = self._begin(found.end)
+        root = self._close(0, window.size)
+        assert root is not None  # the message itself is always open
+        return root
+
+    def _begin(self, start: int) -> int:
+        """Open the part whose header starts here, and the messages directly inside it.
+
+        Returns where to look for the next delimiter.
+        """
+        outer: _Open | None = None
+        while True:
+            header, body = self._header(start)
+            part = self._opened(start, header, body)
+            if outer is not None:
+                outer.envelope = envelope(header)
+            self._open.append(part)
+            if part.type[0] == b"multipart":
+                self._begin_multipart(part)
+                return body
+            if part.type[0] != b"message" or part.type[1] not in _MESSAGES:
+                return body
+            if len(self._open) >= DEPTH_MAX:
+                part.type = _OPAQUE
+                return body
+            outer, start = part, body
+
+    def _header(self, start: int) -> tuple[bytes, int]:
+        """The header that starts here, and where the body starts behind it."""
+        window = self._window
+        before = start - 2 if start else 0  # the line end before the header
+        if not start and window.text(0, 2) == b"\r\n":
+            return b"", min(2, window.size)
+        blank = window.blank_line(before)
+        # A delimiter ends the part even where its header has no end yet (R141).
+        found = window.delimiter(before, blank, self._boundaries) if start else None
+        if found is not None:
+            body = max(start, found.at)
+        else:
+            body = min(blank + 4, window.size)
+        return window.text(start, body), body
+
+    def _opened(self, start: int, header: bytes, body: int) -> _Open:
+        digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
+        part = _Open(start, body, _MESSAGE if digest else _TEXT)
+        part.lines_before = self._window.lines(body)
+        lines = (b"\n" + header).replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
+        for name, raw in _CONTENT.findall(lines):
+            part.fields.setdefault(name.lower(), raw.strip(_BLANKS))
+        written = part.fields.get(b"type")
+        if written is not None:
+            part.type = content_type(written) or _TEXT
+        self._count += 1
+        if self._count >= PARTS_MAX:
+            # The rest is one opaque part: nothing ends it but the message's end (R142).
+            part.type = _OPAQUE
+            self._boundaries = ()
+        return part
+
+    def _begin_multipart(self, part: _Open) -> None:
+        boundary = parameter(part.type[2], b"boundary")
+        if not boundary or len(self._open) >= DEPTH_MAX:
+            part.type = _OPAQUE
+            return
+        part.boundary = boundary[:BOUNDARY_OCTETS_MAX]
+        self._note_boundaries()
+
+    def _note_boundaries(self) -> None:
+        """The boundaries to look for, innermost first (R141)."""
+        pairs = [(part.boundary, level) for level, part in enumerate(self._open) if part.boundary]
+        self._boundaries = tuple(boundary for boundary, _ in reversed(pairs) if boundary)
+        self._levels = tuple(level for _, level in reversed(pairs))
+
+    def _close(self, level: int, at: int) -> Part | None:
+        """Close the open parts from the innermost out to `level`; the outermost of them."""
+        part = None
+        forgotten = False
+        while len(self._open) > level:
+            last = self._open.pop()
+            forgotten = forgotten or last.boundary is not None
+            part = self._finished(last, at)
+            if self._open:
+                self._open[-1].parts.append(part)
+        if forgotten:
+            self._note_boundaries()
+        return part
+
+    def _finished(self, part: _Open, at: int) -> Part:
+        end = max(at, part.body_start)
+        type_, subtype, parameters = part.type
+        fields = part.fields
+        if type_ == b"multipart" and not part.parts:
+            part.parts.append(_empty(end))
+        written = fields.get(b"disposition")
+        tags = fields.get(b"language")
+        encoding = fields.get(b"transfer-encoding")
+        return Part(
+            header_start=part.header_start,
+            body_start=part.body_start,
+            body_end=end,
+            lines=self._window.lines(end) - part.lines_before,
+            type=type_,
+            subtype=subtype,
+            parameters=parameters,
+            content_id=fields.get(b"id"),
+            description=fields.get(b"description"),
+            encoding=(token(encoding).upper() if encoding else b"") or b"7BIT",
+            md5=fields.get(b"md5"),
+            disposition=disposition(written) if written else None,
+            languages=languages(tags) if tags else (),
+            location=fields.get(b"location"),
+            parts=tuple(part.parts),
+            envelope=part.envelope,
+        )
+
+
+def _empty(at: int) -> Part:
+    """What a multipart without parts is shown to hold: one empty text/plain part (R146)."""
+    return Part(
+        at, at, at, 0, b"text", b"plain", (), None, None, b"7BIT", None, None, (), None, (), None
+    )
