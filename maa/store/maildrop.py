@@ -29,7 +29,7 @@ class Arriving(Protocol):
         """Add octets; NoSpace, Unavailable."""
 
     def finish(self, flags: Flags, internal_date: int | None) -> bytes:
-        """Make the octets durable; the place it has until `Maildrop.settle`."""
+        """Make the octets durable; the place it will have after `Maildrop.settle`."""
 
     def abort(self) -> None:
         """Leave nothing behind."""
@@ -57,7 +57,10 @@ class Maildrop(Protocol):
         """Where the message should be for other programs to see these flags."""
 
     def rename(self, place: bytes, target: bytes) -> None:
-        """Move a message to another place; MessageGone when it is not there."""
+        """Move a message to a free place; MessageGone when it is not there."""
+
+    def renamed_apart(self, place: bytes) -> bytes:
+        """Give a message whose key another has too a key of its own; its new place (R244)."""
 
     def open(self, place: bytes) -> int:
         """A descriptor to read the message; MessageGone, Unavailable."""
@@ -66,19 +69,28 @@ class Maildrop(Protocol):
         """When the open message arrived, in seconds since the epoch (R089)."""
 
     def remove(self, place: bytes) -> None:
-        """Remove a message; one that is gone already is no error."""
+        """Remove a message; MessageGone when it is not there."""
 
     def arriving(self) -> Arriving:
         """Begin to write a new message."""
 
-    def adopt(self, source: Maildrop, places: Iterable[bytes], flags: Iterable[Flags]) -> list[bytes]:
-        """Copy messages of another maildrop to unsettled places here: all or none; MessageGone."""
+    def adopt(
+        self, source: Maildrop, places: Sequence[bytes], flags: Sequence[Flags]
+    ) -> list[bytes]:
+        """Copy messages of another maildrop, all or none, as `finish` does; MessageGone."""
 
-    def settle(self, place: bytes) -> bytes:
-        """Let a finished message appear to other programs; its new place."""
+    def settle(self, place: bytes) -> bool:
+        """Let a finished message appear at its place; False when there is none to settle.
 
-    def unsettled(self, place: bytes) -> bool:
-        """Whether the place is one that `settle` has yet to leave."""
+        Between `finish` and this the index learns of it: after a crash there, `settle` is
+        called again for every place that the index knows and a scan does not show.
+        """
+
+    def discard(self, places: Iterable[bytes]) -> None:
+        """Drop finished messages that were not settled."""
+
+    def stamp(self) -> tuple[int, ...]:
+        """Changes when messages may have come or gone, but for the clock's granularity (R240)."""
 
     def flush(self) -> None:
         """Make arrivals, renames and removals durable."""

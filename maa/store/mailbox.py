@@ -1,0 +1,453 @@
+"""One mailbox: a maildrop and what the index knows of it, joined.
+
+Order of writes, so that kill -9 between any two of them loses nothing (R247)
+-----------------------------------------------------------------------------
+* *A message comes in* (APPEND, COPY, MOVE): it is written and flushed beside the mailbox, the
+  index commits its UID, then it is moved to its place and the directory flushed; only then is
+  the client told. A crash after the commit leaves a row whose file still waits in `tmp`: the
+  next scan finds the row's message missing and settles it.
+* *A message is expunged*: the file goes first, the commit follows. A crash between leaves a
+  row without a file, which the next scan expunges.
+* *Flags change*: the index commits, the reply is sent, and the file is renamed behind it
+  (`tidy`). A crash between leaves an old file name; the three-way merge knows that nobody
+  changed it, and the index's flags stay.
+
+Freshness
+---------
+`fresh` says whether `snapshot` may be trusted: both directories are watched and no event came
+that was not our own. Where nothing can be watched, `sync` compares directory times instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from maa.message.flags import NONE, Flags
+from maa.store import changing, reading
+from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
+from maa.store.index import Change, Counters, MailboxRow, MessageRow
+from maa.store.ledger import Ledger
+from maa.store.maildrop import Maildrop
+from maa.store.reconcile import Differences, merged, reconcile
+from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode
+from maa.store.view import View
+from maa.store.watch import Watch
+
+_NEW, _OTHER = 1, 2
+_CHANGES_KEPT = 256
+_TIDY_AT_ONCE = 200
+# A directory changed within this time may change again without its time showing it (R240).
+_GRANULARITY_NS = 2 * 10**9
+
+_log = logging.getLogger(__name__)
+
+
+class Mailbox:
+    """A mailbox, shared by all sessions of this process."""
+
+    on_stale: ClassVar[Callable[[Mailbox], None] | None] = None
+    """Called once when a mailbox with listeners goes stale, on any thread; must not block."""
+    on_untidy: ClassVar[Callable[[Mailbox], None] | None] = None
+    """Called when there is work for `tidy`, on any thread; must not block."""
+
+    def __init__(self, row: MailboxRow, maildrop: Maildrop, ledger: Ledger) -> None:
+        """A mailbox not read yet: `sync` first."""
+        self.row = row
+        self.maildrop = maildrop
+        self.ledger = ledger
+        self.gone = False
+        """The mailbox was deleted or renamed away: nothing more may be done with it."""
+        self._watches: list[Watch | None] = []
+        self._stale = _NEW | _OTHER
+        self._own: dict[bytes, int] = {}
+        self._own_lock = threading.Lock()
+        self._stamp: tuple[int, ...] = ()
+        self._loaded = False
+        self._untidy: set[int] = set()
+        self._first_recent = 1
+        self._recent_told = False
+        self._changes: deque[tuple[int, Sequence[int]]] = deque(maxlen=_CHANGES_KEPT)
+        self._listeners: set[Callable[[], None]] = set()
+        self.snapshot = Snapshot.of(row.uidvalidity, Counters(1, 1, 1), ledger.table, ())
+
+    @property
+    def name(self) -> str:
+        """The name under which the account has it."""
+        return self.row.name
+
+    @property
+    def uidvalidity(self) -> int:
+        """UIDVALIDITY (RFC 3501 §2.3.1.1)."""
+        return self.row.uidvalidity
+
+    # --- memory only
+
+    def fresh(self) -> bool:
+        """Whether nothing happened on disk since `snapshot`."""
+        if not self._loaded or not self._watched():
+            return False
+        self.ledger.watcher.drain()
+        return not self._stale
+
+    def view(self, claim_recent: bool) -> View:
+        """A session's numbering of the present snapshot."""
+        return View.of(self, claim_recent)
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call back, on any thread, whenever there is a new snapshot."""
+        self._listeners = self._listeners | {callback}
+
+    def unlisten(self, callback: Callable[[], None]) -> None:
+        """Call back no more."""
+        self._listeners = self._listeners - {callback}
+
+    @property
+    def listened(self) -> bool:
+        """Whether anybody waits for changes."""
+        return bool(self._listeners)
+
+    def changed_since(self, modseq: int) -> Sequence[int]:
+        """UIDs with a greater mod-sequence, ascending."""
+        changes = list(self._changes)
+        if changes and changes[0][0] <= modseq + 1:
+            return sorted({uid for at, uids in changes if at > modseq for uid in uids})
+        snapshot = self.snapshot
+        return [snapshot.uids[p] for p, at in enumerate(snapshot.modseqs) if at > modseq]
+
+    def claim_recent(self) -> tuple[int, int]:
+        """The UIDs [low, high) not yet recent for anybody; from now on they are taken (R081)."""
+        with self._own_lock:
+            low, self._first_recent = self._first_recent, self.snapshot.uidnext
+            if low == self._first_recent:
+                return (low, low)
+            self._recent_told = True
+        self._untidied()
+        return (low, self._first_recent)
+
+    def uidls(self, uids: Sequence[int]) -> list[bytes]:
+        """UIDLs (RFC 1939 §7; R211)."""
+        validity = b"%08x" % self.uidvalidity
+        return [b"%08x" % uid + validity for uid in uids]
+
+    # --- keeping up with the disk
+
+    def sync(self, whole: bool = False) -> Snapshot:
+        """Catch up with what other programs did; `whole`: list everything, whatever was seen."""
+        with self.ledger.held():
+            self._check()
+            self._watch()
+            self.ledger.watcher.drain()
+            if not self._loaded:
+                self._load()
+            stale, self._stale = self._stale, 0
+            try:
+                self._catch_up(stale, whole)
+            except BaseException as error:
+                self._stale |= stale
+                if isinstance(error, MessageGone):  # the directory itself is not there
+                    raise MailboxGone(self.name) from None
+                raise
+            return self.snapshot
+
+    def _catch_up(self, stale: int, whole: bool) -> None:
+        watched = self._watched()
+        stamp: tuple[int, ...] = ()
+        if not watched:
+            stamp = self.maildrop.stamp()
+            settled = time.time_ns() - max(stamp, default=0) > _GRANULARITY_NS
+            if stamp == self._stamp and not whole:
+                return
+            self._stamp = stamp if settled else ()
+        elif not stale and not whole:
+            return
+        scan = self.maildrop.scan(arrivals_only=watched and stale == _NEW and not whole)
+        differences = reconcile(scan, self.snapshot.places, self.maildrop.key)
+        if differences.missing:
+            differences = self._confirmed(differences)
+        self._take(differences)
+
+    def _confirmed(self, seen: Differences) -> Differences:
+        """Believe that messages are missing only when a second scan misses them too (R240)."""
+        places = self.snapshot.places
+        settled = [self.maildrop.settle(places[position]) for position in seen.missing]
+        if any(settled):
+            _log.warning("%s: %d messages that a crash left were settled", self.name, sum(settled))
+        again = reconcile(self.maildrop.scan(), places, self.maildrop.key)
+        missing = sorted(set(seen.missing).intersection(again.missing))
+        if len(missing) != len(again.missing):
+            self._stale = _NEW | _OTHER
+        return replace(again, missing=missing)
+
+    def _take(self, differences: Differences) -> None:
+        """Let the index follow the maildrop."""
+        snapshot, table = self.snapshot, self.ledger.table
+        arrivals = list(differences.arrivals)
+        for place in differences.doubles:
+            try:
+                arrivals.append(self._apart(place))
+            except MessageGone:
+                continue  # it was one message in the middle of a rename
+        flags: list[tuple[int, int]] = []
+        places: list[tuple[int, bytes]] = []
+        for position, place in differences.moved:
+            uid, before = snapshot.uids[position], snapshot.places[position]
+            places.append((uid, place))
+            known = snapshot.flags(position)
+            shown = self.maildrop.flags(place)
+            now = merged(known, self.maildrop.flags(before), shown)
+            if now != known:
+                flags.append((uid, table.number(now)))
+            if now != (shown or NONE):
+                self._untidy.add(uid)
+        arrivals.sort(key=self.maildrop.order)
+        numbers: dict[Flags, int] = {}
+        rows = []
+        for place in arrivals:
+            shown = self.maildrop.flags(place) or NONE
+            if shown not in numbers:
+                numbers[shown] = table.number(shown)
+            rows.append((place, numbers[shown]))
+        expunged = [snapshot.uids[position] for position in differences.missing]
+        if expunged:
+            _log.info("%s: %d messages were removed by another program", self.name, len(expunged))
+        uids = self.commit(rows, flags, places, expunged)
+        waiting = [uid for uid, (place, _) in zip(uids, rows, strict=True) if place[:4] == b"new/"]
+        if waiting:
+            self.untidy(waiting)
+
+    def _apart(self, place: bytes) -> bytes:
+        target = self.maildrop.renamed_apart(place)
+        _log.warning("%s: two messages were named %r: one is now %r", self.name, place, target)
+        return target
+
+    def _load(self) -> None:
+        index = self.ledger.index
+        counters = index.counters(self.row.id)
+        self.snapshot = Snapshot.of(
+            self.uidvalidity, counters, self.ledger.table, index.messages(self.row.id)
+        )
+        self._first_recent = counters.first_recent
+        facts = self.ledger.cache.facts(self.row.id)
+        if array("I", [row[0] for row in facts]) == self.snapshot.uids:
+            self.snapshot.sizes[:] = array("q", [row[1] for row in facts])
+            self.snapshot.dates[:] = array("q", [row[2] for row in facts])
+        else:
+            self._fill(facts)
+        self._loaded = True
+
+    def _watch(self) -> None:
+        if self._watched():
+            return
+        marks = (self._mark_new, self._mark_other)
+        for watch in self._watches:
+            if watch is not None:
+                self.ledger.watcher.remove(watch)
+        paths = self.maildrop.watched()
+        self._watches = [
+            self.ledger.watcher.add(path, mark) for path, mark in zip(paths, marks, strict=False)
+        ]
+        self._stale = _NEW | _OTHER
+
+    def _watched(self) -> bool:
+        watches = self._watches
+        return bool(watches) and all(watch is not None and watch.live for watch in watches)
+
+    def _mark_new(self, name: str) -> None:
+        self._mark(_NEW, b"new/" + os.fsencode(name) if name else b"")
+
+    def _mark_other(self, name: str) -> None:
+        self._mark(_OTHER, b"cur/" + os.fsencode(name) if name else b"")
+
+    def _mark(self, what: int, place: bytes) -> None:
+        if not place:
+            what = _NEW | _OTHER
+        elif place in self._own:
+            with self._own_lock:
+                left = self._own.pop(place, 0) - 1
+                if left > 0:
+                    self._own[place] = left
+            return
+        was, self._stale = self._stale, self._stale | what
+        if not was and self._listeners and Mailbox.on_stale is not None:
+            Mailbox.on_stale(self)
+
+    # --- for maa.store.reading and maa.store.changing, with the ledger held
+
+    def expect(self, places: Iterable[bytes]) -> None:
+        """Each of these places is about to change by our own hand: its event says nothing new."""
+        if not self._watched():
+            return
+        with self._own_lock:
+            for place in places:
+                self._own[place] = self._own.get(place, 0) + 1
+
+    def commit(
+        self,
+        arrivals: Sequence[tuple[bytes, int]] = (),
+        flags: Sequence[tuple[int, int]] = (),
+        places: Sequence[tuple[int, bytes]] = (),
+        expunged: Sequence[int] = (),
+    ) -> Sequence[int]:
+        """One transaction and the snapshot after it; the UIDs given to the arrivals."""
+        self._check()
+        old = self.snapshot
+        visible = bool(arrivals or flags or expunged)
+        if not visible and not places:
+            return ()
+        modseq = old.highest_modseq + visible
+        uids = range(old.uidnext, old.uidnext + len(arrivals))
+        rows = [MessageRow(uid, *row, modseq) for uid, row in zip(uids, arrivals, strict=True)]
+        counters = Counters(uids.stop, modseq, self._first_recent)
+        durable = bool(arrivals or expunged)
+        self.ledger.index.apply(
+            self.row.id, Change(rows, flags, places, expunged, counters, durable)
+        )
+        new = old.changed(flags, counters) if flags else old
+        for uid, place in places:
+            position = new.position(uid)
+            if position is not None:
+                new.places[position] = place
+        if expunged:
+            new = new.without(frozenset(expunged), counters)
+            self.ledger.cache.forget(self.row.id, expunged)
+            self._untidy.difference_update(expunged)
+        if rows:
+            new = new.extended(rows, counters)
+        if visible:
+            self._changes.append((modseq, [uid for uid, _ in flags]))
+            self.snapshot = new
+            for callback in self._listeners:
+                callback()
+        return uids
+
+    def learn(self, facts: Sequence[tuple[int, int, int]]) -> None:
+        """Remember (UID, size, date); -1 for what is not known."""
+        with self.ledger.held():
+            self._fill(facts)
+            self.ledger.cache.put_facts(self.row.id, facts)
+
+    def _fill(self, facts: Iterable[tuple[int, int, int]]) -> None:
+        snapshot = self.snapshot
+        for uid, size, date in facts:
+            position = snapshot.position(uid)
+            if position is not None:
+                if size >= 0:
+                    snapshot.sizes[position] = size
+                if date != -1:
+                    snapshot.dates[position] = date
+
+    def untidy(self, uids: Iterable[int]) -> None:
+        """The files of these messages are not yet named as their flags say."""
+        self._untidy.update(uids)
+        self._untidied()
+
+    def _untidied(self) -> None:
+        if Mailbox.on_untidy is not None:
+            Mailbox.on_untidy(self)
+
+    def tidy(self) -> bool:
+        """Do some of what was put off until after the reply; whether more is left."""
+        with self.ledger.held():
+            if self.gone or not self._loaded:
+                return False
+            some = [self._untidy.pop() for _ in range(min(_TIDY_AT_ONCE, len(self._untidy)))]
+            moved = []
+            for uid in some:
+                position = self.snapshot.position(uid)
+                if position is not None:
+                    moved += self._renamed(uid, position)
+            told, self._recent_told = self._recent_told, False
+            if moved or told:
+                counters = self.snapshot.counters
+                counters = Counters(counters.uidnext, counters.highest_modseq, self._first_recent)
+                self.ledger.index.apply(
+                    self.row.id, Change(places=moved, counters=counters, durable=False)
+                )
+            return bool(self._untidy)
+
+    def _renamed(self, uid: int, position: int) -> list[tuple[int, bytes]]:
+        place = self.snapshot.places[position]
+        target = self.maildrop.wanted_place(place, self.snapshot.flags(position))
+        if target == place:
+            return []
+        self.expect((place, target))
+        try:
+            self.maildrop.rename(place, target)
+        except MessageGone:
+            self._stale |= _OTHER  # another program was faster: the next sync will see
+            return []
+        except NoSpace as error:
+            _log.warning("%s: flags stay in the index only: %s", self.name, error)
+            return []
+        except StoreError:
+            return []  # logged where it was raised; the index has the flags (R239)
+        self.snapshot.places[position] = target
+        return [(uid, target)]
+
+    def _check(self) -> None:
+        if self.gone:
+            raise MailboxGone(self.name)
+
+    # --- reading: maa.store.reading
+
+    def read(self, uids: Sequence[int]) -> list[reading.Opened]:
+        """Open the leading messages, about 64 KiB worth and at least one; close each Wire."""
+        return reading.read(self, uids)
+
+    def heads(self, uids: Sequence[int]) -> list[reading.Head]:
+        """The headers as sent of the leading messages, at most 256."""
+        return reading.heads(self, uids)
+
+    def sizes(self, uids: Sequence[int]) -> list[int | None]:
+        """RFC822.SIZE of each; None when the message can't be read."""
+        return reading.sizes(self, uids)
+
+    def internal_dates(self, uids: Sequence[int]) -> list[int | None]:
+        """INTERNALDATE of each, in seconds since the epoch; None when it can't be read."""
+        return reading.internal_dates(self, uids)
+
+    def cached(self, item: str, uids: Sequence[int]) -> dict[int, bytes]:
+        """Derived values remembered under `item` of these messages (ascending UIDs)."""
+        with self.ledger.identity:
+            return self.ledger.cache.get(self.row.id, item, uids)
+
+    def remember(self, item: str, values: Mapping[int, bytes]) -> None:
+        """Remember derived values; `item` carries a version."""
+        with self.ledger.identity:
+            self.ledger.cache.put(self.row.id, item, values)
+
+    # --- changing: maa.store.changing
+
+    def store(
+        self, uids: Sequence[int], mode: StoreMode, flags: Flags, unchanged_since: int | None = None
+    ) -> Stored:
+        """STORE (RFC 3501 §6.4.6); messages that are gone are passed over."""
+        return changing.store(self, uids, mode, flags, unchanged_since)
+
+    def expunge(self, uids: Sequence[int] | None = None) -> tuple[int, ...]:
+        """Remove those with \\Deleted, of `uids` or of all; the UIDs removed."""
+        return changing.expunge(self, uids)
+
+    def remove(self, uids: Sequence[int]) -> tuple[int, ...]:
+        """Remove messages whatever their flags; the UIDs removed."""
+        return changing.remove(self, uids)
+
+    def copy(self, uids: Sequence[int], target: Mailbox) -> Copied:
+        """COPY, all or nothing (R125); MessageGone when one is not there any more."""
+        return changing.copy(self, uids, target)
+
+    def move(self, uids: Sequence[int], target: Mailbox) -> Copied:
+        """MOVE (RFC 6851): what was copied is removed here."""
+        return changing.move(self, uids, target)
+
+    def incoming(self) -> changing.Incoming:
+        """Begin to write a new message into this mailbox."""
+        return changing.Incoming(self)

@@ -1,0 +1,283 @@
+"""A Maildir as qmail, Postfix, procmail and maildrop fill it (maildir(5)).
+
+A place is the path below the Maildir, `cur/KEY:2,FLAGS` or `new/KEY`. The key is the file's
+base name, which no program changes. Files are never written to once they are delivered.
+Whatever is not a regular file (a FIFO, a symlink, a directory) is no message: it is not even
+opened, so that it can hold nobody up and lead nowhere.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import logging
+import os
+import re
+import socket
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from maa.message.flags import Flags, from_letters, to_letters
+from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
+from maa.store.maildrop import Maildrop, Scan
+
+_INFO = b":2,"
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+_USEC = re.compile(rb"M([0-9]+)")
+_serial = itertools.count()
+_log = logging.getLogger(__name__)
+
+
+class Maildir:
+    """`maa.store.maildrop.Maildrop` on a Maildir."""
+
+    def __init__(self, path: str) -> None:
+        """Use the Maildir at an absolute path; it need not exist yet."""
+        self.path = path
+        self._root = os.fsencode(path) + b"/"
+
+    @staticmethod
+    def create(path: str) -> None:
+        """Make the directories that are missing; Unavailable, NoSpace."""
+        with _translated(path):
+            for name in ("", "tmp", "new", "cur"):
+                with suppress(FileExistsError):
+                    os.mkdir(os.path.join(path, name), 0o700)
+
+    def watched(self) -> Sequence[str]:
+        """`new` and `cur`."""
+        return (f"{self.path}/new", f"{self.path}/cur")
+
+    def scan(self, arrivals_only: bool = False) -> Scan:
+        """List `new`, and `cur` unless only arrivals are asked for."""
+        places: list[bytes] = []
+        # new before cur: a message that another program moves meanwhile is seen in one at least.
+        for name in (b"new",) if arrivals_only else (b"new", b"cur"):
+            with _translated(self.path), os.scandir(self._root + name) as entries:
+                prefix = name + b"/"
+                places += [
+                    prefix + entry.name
+                    for entry in entries
+                    if entry.name[0] != 46 and entry.is_file(follow_symlinks=False)
+                ]
+        return Scan(frozenset(places), whole=not arrivals_only)
+
+    def key(self, place: bytes) -> bytes:
+        """The base name."""
+        return place[4:].partition(_INFO)[0]
+
+    def flags(self, place: bytes) -> Flags | None:
+        """The flags of the suffix's letters; None where there is no suffix."""
+        _, found, letters = place.partition(_INFO)
+        return from_letters(letters.decode("latin-1")) if found else None
+
+    def order(self, place: bytes) -> tuple[int, int, bytes]:
+        """Seconds and microseconds of delivery from the name, else from the file (R074)."""
+        key = self.key(place)
+        seconds, _, rest = key.partition(b".")
+        if seconds.isdigit():
+            microseconds = _USEC.search(rest)
+            return (int(seconds), int(microseconds[1]) if microseconds else 0, key)
+        try:
+            modified = os.lstat(self._root + place).st_mtime_ns
+        except OSError:
+            return (0, 0, key)  # gone again: the commit of its UID harms nobody
+        return (modified // 10**9, modified // 1000 % 10**6, key)
+
+    def wanted_place(self, place: bytes, flags: Flags) -> bytes:
+        """In `cur`, with the flags' letters and whatever else the suffix had (R241)."""
+        base, _, info = place[4:].partition(_INFO)
+        letters, comma, rest = info.partition(b",")
+        shown = to_letters(flags, letters.decode("latin-1")).encode("latin-1")
+        return b"cur/" + base + _INFO + shown + comma + rest
+
+    def rename(self, place: bytes, target: bytes) -> None:
+        """Move a message to a free place; MessageGone when it is not there."""
+        with _translated(self.path):
+            rename_exclusively(self._root + place, self._root + target)
+
+    def renamed_apart(self, place: bytes) -> bytes:
+        """Give a message whose base name another has too one of its own (R244)."""
+        target = place[:4] + _unique_name() + place[4 + len(self.key(place)) :]
+        self.rename(place, target)
+        return target
+
+    def open(self, place: bytes) -> int:
+        """A descriptor to read a regular file; MessageGone, Unavailable."""
+        with _translated(self.path):
+            descriptor = os.open(self._root + place, _OPEN)
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.close(descriptor)
+                raise Unavailable("not a regular file")
+            return descriptor
+
+    def internal_date(self, descriptor: int) -> int:
+        """The file's modification time, which delivery sets and nobody changes (R089)."""
+        return int(os.fstat(descriptor).st_mtime)
+
+    def remove(self, place: bytes) -> None:
+        """Remove a message; MessageGone when it is not there."""
+        with _translated(self.path):
+            os.unlink(self._root + place)
+
+    def arriving(self) -> MaildirArriving:
+        """Begin to write a new message in `tmp`."""
+        return MaildirArriving(self._root)
+
+    def adopt(
+        self, source: Maildrop, places: Sequence[bytes], flags: Sequence[Flags]
+    ) -> list[bytes]:
+        """Copy messages of another maildrop: hard links, where both are Maildirs of one disk."""
+        targets: list[bytes] = []
+        try:
+            for place, shown in zip(places, flags, strict=True):
+                key = _unique_name()
+                if not (isinstance(source, Maildir) and self._linked(source, place, key)):
+                    self._copied(source, place, key)
+                targets.append(_place(key, shown))
+        except StoreError:
+            self.discard(targets)
+            raise
+        return targets
+
+    def _linked(self, source: Maildir, place: bytes, key: bytes) -> bool:
+        try:
+            os.link(source._root + place, self._root + b"tmp/" + key, follow_symlinks=False)
+        except OSError as error:
+            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+                return False
+            with _translated(self.path):
+                raise
+        return True
+
+    def _copied(self, source: Maildrop, place: bytes, key: bytes) -> None:
+        descriptor = source.open(place)
+        with os.fdopen(descriptor, "rb") as original:
+            copy = MaildirArriving(self._root, key)
+            try:
+                while block := original.read(1 << 20):
+                    copy.write(block)
+                copy.finish(frozenset(), source.internal_date(descriptor))
+            except StoreError:
+                copy.abort()
+                raise
+
+    def settle(self, place: bytes) -> bool:
+        """Move the file in `tmp` whose name the place has; False when there is none."""
+        try:
+            rename_exclusively(self._root + b"tmp/" + self.key(place), self._root + place)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            with _translated(self.path):
+                raise
+        return True
+
+    def discard(self, places: Iterable[bytes]) -> None:
+        """Drop finished messages that were not settled."""
+        for place in places:
+            with suppress(FileNotFoundError), _translated(self.path, FileNotFoundError):
+                os.unlink(self._root + b"tmp/" + self.key(place))
+
+    def stamp(self) -> tuple[int, ...]:
+        """The modification times of `new` and `cur`, in nanoseconds."""
+        with _translated(self.path):
+            return tuple(os.stat(self._root + name).st_mtime_ns for name in (b"new", b"cur"))
+
+    def flush(self) -> None:
+        """Wait until `new` and `cur` are on the disk."""
+        for name in (b"new", b"cur"):
+            flush_directory(self._root + name)
+
+
+class MaildirArriving:
+    """A message being written in `tmp` (R243)."""
+
+    def __init__(self, root: bytes, key: bytes | None = None) -> None:
+        """Create the file; NoSpace, Unavailable."""
+        self._key = key or _unique_name()
+        self._path = root + b"tmp/" + self._key
+        with _translated(os.fsdecode(root)):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+
+    def write(self, data: bytes) -> None:
+        """Add octets as they are (R120)."""
+        with _translated(os.fsdecode(self._path)):
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+
+    def finish(self, flags: Flags, internal_date: int | None) -> bytes:
+        """Wait until the octets are on the disk; the place it will have after `settle`."""
+        with _translated(os.fsdecode(self._path)):
+            if internal_date is not None:
+                os.utime(self._descriptor, (internal_date, internal_date))
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+        self._descriptor = -1
+        return _place(self._key, flags)
+
+    def abort(self) -> None:
+        """Leave nothing behind."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+def rename_exclusively(source: bytes, target: bytes) -> None:
+    """rename(2) that never replaces another file: two messages may have one name for a moment."""
+    if _libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
+        return
+    code = ctypes.get_errno()
+    if code not in (errno.EINVAL, errno.ENOSYS):  # file systems that cannot do it, such as NFS
+        raise OSError(code, os.strerror(code), source)
+    os.link(source, target, follow_symlinks=False)
+    os.unlink(source)
+
+
+def flush_directory(path: bytes) -> None:
+    """Wait until a directory's entries are on the disk; Unavailable."""
+    with _translated(os.fsdecode(path)):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _place(key: bytes, flags: Flags) -> bytes:
+    return b"cur/" + key + _INFO + to_letters(flags).encode("ascii")
+
+
+def _unique_name() -> bytes:
+    """A name no other delivery has: time, microseconds, process, serial number, host."""
+    now = time.time_ns()
+    host = socket.gethostname().replace("/", "\\057").replace(":", "\\072") or "localhost"
+    seconds, microseconds = now // 10**9, now // 1000 % 10**6
+    name = f"{seconds}.M{microseconds}P{os.getpid()}Q{next(_serial)}.{host}"
+    return name.encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _translated(path: str, *passed: type[OSError]) -> Iterator[None]:
+    """Turn the system's errors into the store's, but for those of the `passed` kinds."""
+    try:
+        yield
+    except passed:
+        raise
+    except FileNotFoundError as error:
+        raise MessageGone(f"{path}: not there") from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace(f"{path}: {error.strerror}") from error
+        _log.error("maildir %s: %s", path, error)
+        raise Unavailable(f"{path}: {error.strerror}") from error

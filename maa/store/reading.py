@@ -1,0 +1,169 @@
+"""Reading messages of a mailbox, in batches: one change of identity for many small files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from maa.message.octets import CHUNK, Wire, WireBytes, open_wire, read_head
+from maa.store.errors import MessageGone, StoreError, Unavailable
+from maa.store.snapshot import UNKNOWN
+
+if TYPE_CHECKING:
+    from maa.store.mailbox import Mailbox
+
+HEADS_AT_ONCE = 256
+READ_AT_ONCE = 256
+_LEARN_AT_ONCE = 1000
+
+Opened = tuple[int, Wire | StoreError]
+Head = tuple[int, bytes | StoreError]
+T = TypeVar("T")
+
+
+def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
+    """Open the leading messages, about 64 KiB worth and at least one.
+
+    What is seen on the way is remembered: the size and, from the same file, the date.
+    """
+    found: list[Opened] = []
+    facts: list[tuple[int, int, int]] = []
+    octets = 0
+    with mailbox.ledger.identity:
+        for uid in uids[:READ_AT_ONCE]:
+            wire = _attempt(
+                mailbox, uid, lambda fd: (mailbox.maildrop.internal_date(fd), open_wire(fd))
+            )
+            if isinstance(wire, StoreError):
+                found.append((uid, wire))
+                continue
+            date, message = wire
+            found.append((uid, message))
+            facts.append((uid, message.size, date))
+            octets += message.size if isinstance(message, WireBytes) else CHUNK
+            if octets >= CHUNK:
+                break
+    _learn_new(mailbox, facts)
+    return found
+
+
+def heads(mailbox: Mailbox, uids: Sequence[int]) -> list[Head]:
+    """The headers as sent of the leading messages."""
+    found: list[Head] = []
+    with mailbox.ledger.identity:
+        for uid in uids[:HEADS_AT_ONCE]:
+            found.append((uid, _attempt(mailbox, uid, _head)))
+    return found
+
+
+def sizes(mailbox: Mailbox, uids: Sequence[int]) -> list[int | None]:
+    """RFC822.SIZE of each; None when the message can't be read."""
+    _fill(mailbox, uids, lambda position: mailbox.snapshot.sizes[position] >= 0)
+    return _column(mailbox, uids, "sizes")
+
+
+def internal_dates(mailbox: Mailbox, uids: Sequence[int]) -> list[int | None]:
+    """INTERNALDATE of each; None when the message can't be read."""
+    snapshot = mailbox.snapshot
+    unknown = [
+        uid
+        for uid in uids
+        if (position := snapshot.position(uid)) is not None and snapshot.dates[position] == UNKNOWN
+    ]
+    for start in range(0, len(unknown), _LEARN_AT_ONCE):
+        facts = []
+        with mailbox.ledger.identity:
+            for uid in unknown[start : start + _LEARN_AT_ONCE]:
+                date = _attempt(
+                    mailbox, uid, lambda fd: _closing(fd, mailbox.maildrop.internal_date)
+                )
+                if not isinstance(date, StoreError):
+                    facts.append((uid, UNKNOWN, date))
+        mailbox.learn(facts)
+    return _column(mailbox, uids, "dates")
+
+
+def _fill(mailbox: Mailbox, uids: Sequence[int], known: Callable[[int], bool]) -> None:
+    snapshot = mailbox.snapshot
+    unknown = [
+        uid
+        for uid in uids
+        if (position := snapshot.position(uid)) is not None and not known(position)
+    ]
+    for start in range(0, len(unknown), _LEARN_AT_ONCE):
+        facts = []
+        with mailbox.ledger.identity:
+            for uid in unknown[start : start + _LEARN_AT_ONCE]:
+                size = _attempt(mailbox, uid, lambda fd: _measured(mailbox, fd))
+                if not isinstance(size, StoreError):
+                    facts.append((uid, *size))
+        mailbox.learn(facts)
+
+
+def _measured(mailbox: Mailbox, descriptor: int) -> tuple[int, int]:
+    date = mailbox.maildrop.internal_date(descriptor)
+    wire = open_wire(descriptor)
+    wire.close()
+    return wire.size, date
+
+
+def _closing(descriptor: int, of: Callable[[int], int]) -> int:
+    try:
+        return of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _head(descriptor: int) -> bytes:
+    try:
+        return read_head(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _column(mailbox: Mailbox, uids: Sequence[int], name: str) -> list[int | None]:
+    snapshot = mailbox.snapshot
+    column = getattr(snapshot, name)
+    positions = [snapshot.position(uid) for uid in uids]
+    return [
+        None if position is None or column[position] == UNKNOWN else column[position]
+        for position in positions
+    ]
+
+
+def _attempt(mailbox: Mailbox, uid: int, of: Callable[[int], T]) -> T | StoreError:
+    """Open a message where it is, or where it is now when another program moved it."""
+    try:
+        for again in (False, True):
+            position = mailbox.snapshot.position(uid)
+            if position is None:
+                return MessageGone(f"UID {uid} is expunged")
+            try:
+                descriptor = mailbox.maildrop.open(mailbox.snapshot.places[position])
+            except MessageGone:
+                if again:
+                    raise
+                mailbox.sync(whole=True)
+                continue
+            try:
+                return of(descriptor)
+            except OSError as error:
+                return Unavailable(f"UID {uid}: {error}")
+    except StoreError as error:
+        return error
+    return MessageGone(f"UID {uid} is gone")
+
+
+def _learn_new(mailbox: Mailbox, facts: list[tuple[int, int, int]]) -> None:
+    snapshot = mailbox.snapshot
+    news = []
+    for fact in facts:
+        position = snapshot.position(fact[0])
+        if position is None:
+            continue
+        if snapshot.sizes[position] == UNKNOWN or snapshot.dates[position] == UNKNOWN:
+            date = UNKNOWN if snapshot.dates[position] != UNKNOWN else fact[2]
+            news.append((fact[0], fact[1], date))
+    if news:
+        mailbox.learn(news)

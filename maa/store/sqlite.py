@@ -1,0 +1,275 @@
+"""The index on SQLite: `index.db`, precious, in WAL mode (docs/on-disk-format.md).
+
+Only this module knows SQLite. One connection an account, used under the account's lock by
+whichever worker thread holds it. `Database` is shared with `maa.store.cache`.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from maa.message.numbers import written
+from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
+from maa.store.index import Change, Counters, MailboxRow, MessageRow
+
+SCHEMA = 1
+BUSY_SECONDS = 10.0
+UIDVALIDITY_MAX = 2**31 - 1
+
+_log = logging.getLogger(__name__)
+
+
+class Database:
+    """One SQLite file, its transactions, and its errors in the store's words."""
+
+    def __init__(self, path: Path, synchronous: str) -> None:
+        """Open or create the file; Unavailable when it can't be, or is no database."""
+        self.path = path
+        self._synchronous = ""
+        with self.translated():
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA wal_autocheckpoint=2000")
+            self.synchronous(synchronous)
+
+    def synchronous(self, level: str) -> None:
+        """How commits wait for the disk from now on: OFF, NORMAL or FULL."""
+        if level != self._synchronous:
+            self._connection.execute(f"PRAGMA synchronous={level}")
+            self._synchronous = level
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn SQLite's errors into the store's."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction: committed whole, or rolled back when anything is raised."""
+        with self.translated():
+            # IMMEDIATE: a deferred transaction that turns to writing may get SQLITE_BUSY at once.
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query."""
+        with self.translated():
+            return self._connection.execute(query, parameters).fetchall()
+
+    def script(self, text: str) -> None:
+        """Run statements that create the schema."""
+        with self.translated():
+            self._connection.executescript(text)
+
+    def close(self) -> None:
+        """Give the file back."""
+        with self.translated():
+            self._connection.close()
+
+
+def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return NoSpace(f"{path}: the disk is full")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return LockTimeout(f"{path}: another process holds the index")
+    _log.error("index %s: %s (%s)", path, error, name or "no code")
+    return Unavailable(f"{path}: {error}")
+
+
+def open_index(directory: Path) -> SqliteIndex:
+    """The index in an account's state directory, created when it is new."""
+    return SqliteIndex(Database(directory / "index.db", "NORMAL"))
+
+
+class SqliteIndex:
+    """`maa.store.index.Index` on SQLite."""
+
+    def __init__(self, database: Database) -> None:
+        """Use a database, creating or migrating its schema; Unavailable when it is newer."""
+        self._db = database
+        self._migrate()
+
+    def _migrate(self) -> None:
+        if not self._db.rows("SELECT 1 FROM sqlite_master WHERE name = 'setting'"):
+            schema = resources.files("maa.store").joinpath("schema.sql").read_text("utf-8")
+            generation = secrets.token_hex(8)
+            # One script, one transaction: a crash leaves an empty file or a whole schema.
+            self._db.script(
+                f"BEGIN IMMEDIATE;\n{schema}\n"
+                f"INSERT INTO setting VALUES ('schema', '{SCHEMA}');\n"
+                f"INSERT INTO setting VALUES ('generation', '{generation}');\n"
+                "INSERT INTO flag_set VALUES (0, '');\nCOMMIT;"
+            )
+        found = int(self.get_setting("schema") or 0)
+        if found != SCHEMA:
+            raise Unavailable(
+                f"{self._db.path} has schema {found}, this maa knows {SCHEMA}: "
+                "it was written by another version of maa"
+            )
+
+    def mailboxes(self) -> dict[str, MailboxRow]:
+        """Every mailbox by name."""
+        rows = self._db.rows("SELECT id, name, uidvalidity, special_use FROM mailbox")
+        return {row[1]: MailboxRow(*row) for row in rows}
+
+    def create_mailbox(self, name: str, use: str | None = None) -> MailboxRow:
+        """A new mailbox with a UIDVALIDITY greater than every earlier one's (R077)."""
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            last = int(_setting(connection, "uidvalidity") or 0)
+            # Seconds since the epoch, so that a lost index still leads to a greater one (R076).
+            value = max(last + 1, min(int(time.time()), UIDVALIDITY_MAX))
+            connection.execute(
+                "INSERT OR REPLACE INTO setting VALUES ('uidvalidity', ?)", (str(value),)
+            )
+            cursor = connection.execute(
+                "INSERT INTO mailbox (name, uidvalidity, uidnext, highest_modseq, first_recent,"
+                " special_use) VALUES (?, ?, 1, 1, 1, ?)",
+                (name, value, use),
+            )
+            return MailboxRow(int(cursor.lastrowid or 0), name, value, use)
+
+    def rename_mailboxes(self, names: Sequence[tuple[int, str]]) -> None:
+        """Give mailboxes new names, all or none."""
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            connection.executemany(
+                "UPDATE mailbox SET name = ? WHERE id = ?", [(name, id_) for id_, name in names]
+            )
+
+    def drop_mailbox(self, mailbox_id: int) -> None:
+        """Forget a mailbox and all that is known of its messages."""
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            for table, column in (
+                ("message", "mailbox"),
+                ("expunged", "mailbox"),
+                ("mailbox", "id"),
+            ):
+                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (mailbox_id,))
+
+    def set_use(self, mailbox_id: int, use: str | None) -> None:
+        """Set or clear the special use."""
+        with self._db.transaction() as connection:
+            connection.execute("UPDATE mailbox SET special_use = ? WHERE id = ?", (use, mailbox_id))
+
+    def subscriptions(self) -> frozenset[str]:
+        """The subscribed names, whether or not such mailboxes exist."""
+        return frozenset(row[0] for row in self._db.rows("SELECT name FROM subscription"))
+
+    def subscribe(self, name: str) -> None:
+        """Add a subscription; one that is there stays."""
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO subscription VALUES (?)", (name,))
+
+    def unsubscribe(self, name: str) -> None:
+        """Remove a subscription, if it is there."""
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            connection.execute("DELETE FROM subscription WHERE name = ?", (name,))
+
+    def get_setting(self, key: str) -> str | None:
+        """A remembered fact about the account."""
+        rows = self._db.rows("SELECT value FROM setting WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def set_setting(self, key: str, value: str) -> None:
+        """Remember a fact about the account."""
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, value))
+
+    def flag_sets(self) -> list[tuple[int, str]]:
+        """Every flag set ever used: its id and its flags, blank-separated."""
+        return self._db.rows("SELECT id, flags FROM flag_set ORDER BY id")
+
+    def add_flag_set(self, flags: str) -> int:
+        """The id of a flag set, made when it is new."""
+        with self._db.transaction() as connection:
+            connection.execute("INSERT OR IGNORE INTO flag_set (flags) VALUES (?)", (flags,))
+            row = connection.execute("SELECT id FROM flag_set WHERE flags = ?", (flags,)).fetchone()
+            return int(row[0])
+
+    def counters(self, mailbox_id: int) -> Counters:
+        """The counters of a mailbox."""
+        rows = self._db.rows(
+            "SELECT uidnext, highest_modseq, first_recent FROM mailbox WHERE id = ?", (mailbox_id,)
+        )
+        if not rows:
+            raise Unavailable(f"{self._db.path}: mailbox {mailbox_id} is not in the index")
+        return Counters(*rows[0])
+
+    def messages(self, mailbox_id: int) -> list[MessageRow]:
+        """All messages by ascending UID."""
+        with self._db.translated():
+            cursor = self._db._connection.execute(
+                "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ? ORDER BY uid",
+                (mailbox_id,),
+            )
+            return [MessageRow._make(row) for row in cursor]
+
+    def apply(self, mailbox_id: int, change: Change) -> None:
+        """Carry out a change, all or nothing."""
+        self._db.synchronous("FULL" if change.durable else "NORMAL")
+        counters = change.counters
+        with self._db.transaction() as connection:
+            if change.arrivals:
+                connection.executemany(
+                    f"INSERT INTO message VALUES ({mailbox_id}, ?, ?, ?, ?)", change.arrivals
+                )
+            if change.flags:
+                connection.executemany(
+                    "UPDATE message SET flag_id = ?, modseq = ? WHERE mailbox = ? AND uid = ?",
+                    [(fid, counters.highest_modseq, mailbox_id, uid) for uid, fid in change.flags],
+                )
+            if change.places:
+                connection.executemany(
+                    "UPDATE message SET place = ? WHERE mailbox = ? AND uid = ?",
+                    [(place, mailbox_id, uid) for uid, place in change.places],
+                )
+            if change.expunged:
+                _expunge(connection, mailbox_id, change.expunged, counters.highest_modseq)
+            connection.execute(
+                "UPDATE mailbox SET uidnext = ?, highest_modseq = ?, first_recent = ? WHERE id = ?",
+                (counters.uidnext, counters.highest_modseq, counters.first_recent, mailbox_id),
+            )
+
+    def close(self) -> None:
+        """Give the files back."""
+        self._db.close()
+
+
+def _setting(connection: sqlite3.Connection, key: str) -> str | None:
+    row = connection.execute("SELECT value FROM setting WHERE key = ?", (key,)).fetchone()
+    return row[0] if row else None
+
+
+def _expunge(
+    connection: sqlite3.Connection, mailbox_id: int, uids: Sequence[int], modseq: int
+) -> None:
+    connection.executemany(
+        "DELETE FROM message WHERE mailbox = ? AND uid = ?", [(mailbox_id, uid) for uid in uids]
+    )
+    connection.execute(
+        "INSERT INTO expunged VALUES (?, ?, ?, ?)",
+        (mailbox_id, modseq, written(sorted(uids)).decode("ascii"), int(time.time())),
+    )

@@ -1,0 +1,197 @@
+"""One session's numbering: the messages as its client was told of them (RFC 3501 §2.3.1.2).
+
+A view never changes by itself. `refresh` compares it with the mailbox's newest snapshot and
+gives a new view with what the client is to be told, in the order in which to tell it. While
+a client may not be told of expunges (R061), the messages concerned keep their numbers.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from maa.message.flags import RECENT, Flags, interned
+from maa.store.snapshot import Snapshot, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Expunged:
+    """Messages are gone."""
+
+    numbers: Sequence[int]
+    """Sequence numbers in the order to send them, each lowering the later ones (R063)."""
+    uids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordsChanged:
+    """A keyword came into use (R055)."""
+
+    keywords: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Messages arrived."""
+
+    exists: int
+    recent: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsChanged:
+    """Flags were changed, by anybody."""
+
+    rows: Sequence[tuple[int, int, Flags, int]]
+    """(sequence number, UID, flags with \\Recent, mod-sequence)"""
+
+
+Update = Expunged | KeywordsChanged | Arrived | FlagsChanged
+
+
+@dataclass(frozen=True, slots=True)
+class RecentSet:
+    """The UIDs that are recent for one session, as ranges [low, high)."""
+
+    spans: tuple[tuple[int, int], ...] = ()
+
+    def __contains__(self, uid: int) -> bool:
+        """Whether a UID is recent."""
+        return any(low <= uid < high for low, high in self.spans)
+
+    def count(self, uids: Sequence[int]) -> int:
+        """How many of the ascending UIDs are recent."""
+        return sum(bisect_left(uids, high) - bisect_left(uids, low) for low, high in self.spans)
+
+    def plus(self, span: tuple[int, int]) -> RecentSet:
+        """With one more range."""
+        return self if span[0] >= span[1] else RecentSet((*self.spans, span))
+
+
+class Source(Protocol):
+    """What a view asks of its mailbox; memory only."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The newest state."""
+
+    def changed_since(self, modseq: int) -> Sequence[int]:
+        """UIDs with a greater mod-sequence, ascending; messages that arrived may be among them."""
+
+    def claim_recent(self) -> tuple[int, int]:
+        """The UIDs [low, high) that no session was told of as recent; from now on none are."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One session's numbering of a mailbox."""
+
+    source: Source
+    uids: Sequence[int]
+    """The UID at each position; sequence number = position + 1."""
+    snapshot: Snapshot
+    """What flags are read from."""
+    recent: RecentSet
+    claims: bool
+    """Whether messages new here become recent for this session."""
+    gone: Mapping[int, int] = field(default_factory=dict)
+    """Expunged, but the client does not know: UID to last flag id."""
+
+    @classmethod
+    def of(cls, source: Source, claims: bool) -> View:
+        """The numbering with which a session begins."""
+        recent = RecentSet().plus(source.claim_recent()) if claims else RecentSet()
+        snapshot = source.snapshot
+        return cls(source, snapshot.uids, snapshot, recent, claims)
+
+    def __len__(self) -> int:
+        """EXISTS as the client knows it."""
+        return len(self.uids)
+
+    @property
+    def aligned(self) -> bool:
+        """Whether every position is the same in `snapshot`."""
+        return not self.gone
+
+    @property
+    def stale(self) -> bool:
+        """Whether `refresh(expunges=True)` would have something to say."""
+        return bool(self.gone) or self.source.snapshot is not self.snapshot
+
+    @property
+    def recent_count(self) -> int:
+        """RECENT as the client knows it."""
+        return self.recent.count(self.uids)
+
+    def index(self, position: int) -> int | None:
+        """The position in `snapshot`; None when the message is gone."""
+        return self.snapshot.position(self.uids[position]) if self.gone else position
+
+    def flags(self, position: int) -> Flags:
+        """The message's flags with \\Recent; the last known ones of a message that is gone."""
+        uid = self.uids[position]
+        index = self.index(position)
+        number = self.gone[uid] if index is None else self.snapshot.flag_ids[index]
+        return self.shown(uid, self.snapshot.table.sets[number])
+
+    def shown(self, uid: int, flags: Flags) -> Flags:
+        """The flags with \\Recent where this session has it."""
+        return interned(flags | {RECENT}) if self.recent.spans and uid in self.recent else flags
+
+    def refresh(self, expunges: bool, mute: Stored | None = None) -> tuple[View, list[Update]]:
+        """Catch up with the mailbox; flag changes made by `mute` are not told (R071)."""
+        new, old = self.source.snapshot, self.snapshot
+        if new is old and not (expunges and self.gone):
+            return self, []
+        updates: list[Update] = []
+        gone = {**self.gone, **_vanished(old, new)}
+        if gone and expunges:
+            updates.append(_expunged(self.uids, gone))
+            gone = {}
+        arrivals = new.uids[bisect_left(new.uids, old.uidnext) :]
+        uids: Sequence[int] = [*self.uids, *arrivals] if gone else new.uids
+        recent = self.recent
+        if arrivals and self.claims:
+            recent = recent.plus(self.source.claim_recent())
+        view = View(self.source, uids, new, recent, self.claims, gone)
+        if not new.keywords <= old.keywords:
+            updates.append(KeywordsChanged(new.keywords | old.keywords))
+        if arrivals:
+            updates.append(Arrived(len(uids), view.recent_count))
+        if changed := view._changed_flags(old, mute):
+            updates.append(FlagsChanged(changed))
+        return view, updates
+
+    def _changed_flags(
+        self, old: Snapshot, mute: Stored | None
+    ) -> list[tuple[int, int, Flags, int]]:
+        new = self.snapshot
+        if new.highest_modseq == old.highest_modseq:
+            return []
+        rows = []
+        for uid in self.source.changed_since(old.highest_modseq):
+            index = new.position(uid)
+            if index is None or uid >= old.uidnext:
+                continue
+            modseq = new.modseqs[index]
+            if mute and modseq == mute.modseq and uid in mute.changed:
+                continue
+            number = 1 + (bisect_left(self.uids, uid) if self.gone else index)
+            rows.append((number, uid, self.shown(uid, new.flags(index)), modseq))
+        return rows
+
+
+def _vanished(old: Snapshot, new: Snapshot) -> dict[int, int]:
+    """UIDs of `old` that `new` lacks, with their last flag ids."""
+    if bisect_left(new.uids, old.uidnext) == len(old.uids):
+        return {}
+    left = set(old.uids).difference(new.uids)
+    return {uid: old.flag_ids[bisect_left(old.uids, uid)] for uid in left}
+
+
+def _expunged(uids: Sequence[int], gone: Mapping[int, int]) -> Expunged:
+    missing = sorted(gone)
+    numbers = [bisect_left(uids, uid) + 1 - before for before, uid in enumerate(missing)]
+    return Expunged(numbers, missing)
