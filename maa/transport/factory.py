@@ -1,0 +1,42 @@
+"""What makes a pump for each connection of a listener."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
+from twisted.internet.protocol import ServerFactory
+
+from maa.transport.pump import Converse, Pump
+from maa.transport.sessions import Sessions
+
+
+class PumpFactory(ServerFactory):
+    """One listener's connections, all with the same kind of conversation."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        converse: Converse,
+        *,
+        refusal: bytes,
+        implicit_tls: bool,
+        tls: IOpenSSLServerConnectionCreator | None,
+    ) -> None:
+        self._sessions = sessions
+        self._converse = converse
+        self._refusal = refusal
+        self._implicit_tls = implicit_tls
+        self._tls = tls
+
+    def buildProtocol(self, addr: IAddress) -> Pump:  # type: ignore[override]
+        """A pump that knows whom it talks to; a Unix socket's client has no address."""
+        host = getattr(addr, "host", "")
+        return Pump(
+            self._sessions,
+            self._converse,
+            host if isinstance(host, str) else "",
+            implicit_tls=self._implicit_tls,
+            tls=self._tls,
+            refusal=self._refusal,
+        )
