@@ -1,0 +1,70 @@
+"""POP3's exclusive hold on a maildrop (RFC 1939 §4, R199), and other locks between processes.
+
+An open-file-description lock belongs to one `open`, so it excludes other threads of this
+process just as it excludes other processes, and the kernel drops it when the process dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+from types import TracebackType
+from typing import Final
+
+from maa.store.errors import MaildropInUse, Unavailable
+
+# struct flock: type, whence, start, length (0: to the end), pid (0, as fcntl(2) demands).
+_WHOLE_FILE: Final = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+_OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Hold:
+    """A lock file that is held until `release`; usable as `with hold:` too."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, path: str) -> Hold:
+        """Hold the file at once, or MaildropInUse when somebody else does."""
+        return cls._take(path, fcntl.F_OFD_SETLK)
+
+    @classmethod
+    def wait(cls, path: str) -> Hold:
+        """Hold the file as soon as nobody else does."""
+        return cls._take(path, fcntl.F_OFD_SETLKW)
+
+    @classmethod
+    def _take(cls, path: str, command: int) -> Hold:
+        try:
+            descriptor = os.open(path, _OPEN, 0o600)
+        except OSError as error:
+            raise Unavailable(f"cannot open the lock file: {error}") from error
+        try:
+            fcntl.fcntl(descriptor, command, _WHOLE_FILE)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError | PermissionError):  # EAGAIN or EACCES
+                raise MaildropInUse("another session holds the maildrop") from None
+            raise Unavailable(f"cannot lock: {error}") from error
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Give the lock back; doing so twice is no error."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __enter__(self) -> Hold:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

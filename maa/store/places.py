@@ -1,0 +1,121 @@
+"""Where a user's mail is: `[mail]` templates such as `maildir:{home}/Maildir`, made paths.
+
+No path is built from a name that was not checked, and none whose parts could meet another
+user's (R253).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from maa.store.errors import Unavailable
+from maa.user import User, usable_name
+
+_log = logging.getLogger(__name__)
+
+FIELDS: Final = ("user", "local", "domain", "home")
+_FIELD = re.compile(r"\{([^{}]*)\}")
+_DOMAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A template of the form `FORMAT:PATH`."""
+
+    format: str
+    """Always `maildir` as yet."""
+    path: str
+    """Absolute, or beginning with `~/` for `{home}/`; with FIELDS in braces."""
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """The place that a configuration names; ValueError says what is wrong with it."""
+        format, colon, path = text.partition(":")
+        if format == "mbox" and colon:
+            raise ValueError("mbox is not supported yet: use maildir:PATH")
+        if format != "maildir" or not colon:
+            raise ValueError(f"{text!r} is no place: use maildir:PATH")
+        return cls(format, checked_template(path))
+
+
+def checked_template(path: str, home: bool = True) -> str:
+    """A path template that can be filled; ValueError says what is wrong with it.
+
+    `home`: whether `{home}` may stand in it.
+    """
+    allowed = FIELDS if home else FIELDS[:-1]
+    if home and path.startswith("~/"):
+        path = "{home}" + path[1:]
+    for field in _FIELD.findall(path):
+        if field not in allowed:
+            choice = " ".join(f"{{{name}}}" for name in allowed)
+            raise ValueError(f"{{{field}}} is unknown: use {choice}")
+    if not path.startswith(("/", "{home}")):
+        raise ValueError(f"{path!r} is not absolute: begin with / or {{home}}")
+    if "\0" in path or ".." in path.split("/"):
+        raise ValueError(f"{path!r} leads out of itself")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class MailPaths:
+    """Where one user's mail is."""
+
+    inbox: str
+    """The Maildir of the INBOX."""
+    folders: str
+    """The Maildir whose `.Name` directories are the other mailboxes; may be the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailPlaces:
+    """The `[mail]` templates."""
+
+    home: str
+    """Used for users without a home of their own."""
+    inbox: Place
+    folders: Place
+
+    @classmethod
+    def parse(cls, home: str, inbox: str, folders: str) -> MailPlaces:
+        """The templates of a configuration; ValueError says what is wrong with one."""
+        return cls(
+            checked_template(home, home=False),
+            Place.parse(inbox),
+            Place.parse(folders),
+        )
+
+    def of(self, user: User) -> MailPaths:
+        """The user's paths; Unavailable, with the reason in the log, when there can be none."""
+        try:
+            return self._of(user)
+        except ValueError as error:
+            _log.error("no place for the mail of user %r: %s", user.name, error)
+            raise Unavailable("no place for this user's mail") from None
+
+    def _of(self, user: User) -> MailPaths:
+        if not usable_name(user.name):
+            raise ValueError("the name cannot be part of a path")
+        inbox = Place.parse(user.inbox) if user.inbox else self.inbox
+        folders = Place.parse(user.folders) if user.folders else self.folders
+        home = user.home or _filled(self.home, user.name, "")
+        if not home.startswith("/"):
+            raise ValueError(f"the home directory {home!r} is not absolute")
+        return MailPaths(
+            _filled(inbox.path, user.name, home), _filled(folders.path, user.name, home)
+        )
+
+
+def _filled(template: str, name: str, home: str) -> str:
+    local, at, domain = name.rpartition("@")
+    values = {"user": name, "local": local if at else name, "domain": domain, "home": home}
+    # An empty or dotted domain would make one user's path part of another's.
+    if "{domain}" in template and _DOMAIN.fullmatch(domain if at else "") is None:
+        raise ValueError("the place needs a {domain}, and the name has none")
+    path = _FIELD.sub(lambda match: values[match.group(1)], template).rstrip("/")
+    if not path:
+        raise ValueError("the place is the root directory")
+    return path
