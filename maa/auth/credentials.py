@@ -18,6 +18,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -44,11 +45,14 @@ class Source(Protocol):
     def find(self, name: str) -> User | None:
         """The user without a password, for the administrator's tools. May block."""
 
-    def pretend(self, password: bytes) -> None:
+    def pretend(self, name: str, password: bytes) -> None:
         """Spend the time that `check` of a known user takes (R033). May block."""
 
     def stamp(self) -> Hashable:
         """Changes when the source does. Never blocks."""
+
+
+Stamps = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class _Remembered:
     digest: bytes
     user: User
     until: float
+    stamps: Stamps
 
 
 class Authenticator:
@@ -72,8 +77,8 @@ class Authenticator:
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)
-        self._stamps: tuple[Hashable, ...] = ()
         self._memory: dict[tuple[str, str], _Remembered] = {}
+        self._changing = threading.Lock()
 
     def mechanisms(self) -> tuple[bytes, ...]:
         """The SASL mechanisms these sources can check: all of them need the password itself."""
@@ -84,10 +89,9 @@ class Authenticator:
         entry = self._memory.get((name, service))
         if entry is None:
             return None
-        # The digest is compared before anything else is looked at, and in constant time.
         same = hmac.compare_digest(entry.digest, self._digest(name, password, service))
-        if self._clock() >= entry.until or self._stamp() != self._stamps:
-            self._memory.pop((name, service), None)
+        if self._clock() >= entry.until or self._stamps() != entry.stamps:
+            self._forget(name, service, entry)
             return None
         return entry.user if same else None
 
@@ -95,8 +99,8 @@ class Authenticator:
         """Ask the sources in order; raises AuthError. May block for as long as they take."""
         begun = time.monotonic()
         try:
-            # Taken before the sources are asked: a change during the check empties the memory.
-            stamps = self._stamp()
+            # Taken before the sources are asked: after a change meanwhile they match no more.
+            stamps = self._stamps()
             user = self._asked(name, password.encode("utf-8", "surrogateescape"), service)
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
@@ -116,7 +120,7 @@ class Authenticator:
     def _asked(self, name: str, password: bytes, service: str) -> User:
         if not usable_name(name) or b"\0" in password or len(password) > PASSWORD_OCTETS_MAX:
             for source in self._sources:
-                source.pretend(password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX])
+                source.pretend(name, password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX])
             raise BadCredentials(name)
         unavailable: AuthUnavailable | None = None
         for source in self._sources:
@@ -136,23 +140,25 @@ class Authenticator:
             raise unavailable
         raise BadCredentials(name)
 
-    def _remember(
-        self, name: str, password: str, service: str, user: User, stamps: tuple[Hashable, ...]
-    ) -> None:
-        if stamps != self._stamps:
-            self._memory.clear()
-            self._stamps = stamps
-        self._memory.pop((name, service), None)
-        while len(self._memory) >= REMEMBERED_MAX:
-            oldest = next(iter(self._memory), None)
-            if oldest is None:
-                break
-            self._memory.pop(oldest, None)
-        self._memory[name, service] = _Remembered(
-            self._digest(name, password, service), user, self._clock() + self._remember_seconds
+    def _remember(self, name: str, password: str, service: str, user: User, stamps: Stamps) -> None:
+        entry = _Remembered(
+            self._digest(name, password, service),
+            user,
+            self._clock() + self._remember_seconds,
+            stamps,
         )
+        with self._changing:
+            self._memory.pop((name, service), None)
+            while len(self._memory) >= REMEMBERED_MAX:
+                del self._memory[next(iter(self._memory))]
+            self._memory[name, service] = entry
 
-    def _stamp(self) -> tuple[Hashable, ...]:
+    def _forget(self, name: str, service: str, entry: _Remembered) -> None:
+        with self._changing:
+            if self._memory.get((name, service)) is entry:
+                del self._memory[name, service]
+
+    def _stamps(self) -> Stamps:
         return tuple(source.stamp() for source in self._sources)
 
     def _digest(self, name: str, password: str, service: str) -> bytes:
