@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from maa.imap import utf7
 from maa.imap.responses import ProtocolError, Refused
+from maa.imap.states import Literal
 from maa.message import flags as message_flags
 from maa.message.flags import KEYWORD_OCTETS_MAX, RECENT, SYSTEM_FLAGS, Flags
 from maa.message.numbers import MAX_NUMBER, NumberSet
@@ -33,13 +34,21 @@ _SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
 _FLAG = re.compile(rb'\\?[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 
 
+class StringMissing(ProtocolError):
+    """The text ends where a string must stand: it may be a literal not received yet."""
+
+
 class Cursor:
     """A reader over one command: `pieces[0]`, a literal's content, more text, a literal, ..."""
 
-    __slots__ = ("_at", "_index", "_pieces", "_text")
+    __slots__ = ("_announced", "_at", "_index", "_pieces", "_text")
 
-    def __init__(self, pieces: Sequence[bytes], at: int = 0) -> None:
+    def __init__(
+        self, pieces: Sequence[bytes], at: int = 0, announced: Literal | None = None
+    ) -> None:
+        """Begin at an offset; `announced`: a literal follows that was not received yet."""
         self._pieces = pieces
+        self._announced = announced
         self._index = 0
         self._text = pieces[0]
         self._at = at
@@ -102,7 +111,7 @@ class Cursor:
             value = match.group(1)
             return _ESCAPED.sub(rb"\1", value) if b"\\" in value else value
         if self._index + 1 >= len(self._pieces):
-            raise ProtocolError("a string is missing")
+            raise StringMissing("a string is missing")
         literal = self._pieces[self._index + 1]
         if b"\0" in literal:
             raise ProtocolError("a literal must not hold NUL")
@@ -110,6 +119,12 @@ class Cursor:
         self._text = self._pieces[self._index] if self._index < len(self._pieces) else b""
         self._at = 0
         return literal
+
+    def message_octets(self) -> int:
+        """The size of the literal behind the last octet, which APPEND takes in chunks."""
+        if self.peek() or self._announced is None:
+            raise ProtocolError("the message must be a literal")
+        return self._announced.octets
 
     def astring(self) -> bytes:
         """An atom with `]` allowed, or a string; the atom NIL is just three letters (R018)."""

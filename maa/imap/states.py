@@ -124,13 +124,17 @@ class Poke(Enum):
 
 
 class Wait(Enum):
-    """A handler's word: go on when there is more input."""
+    """What a handler asks of its session."""
 
     WAIT = "wait"
+    """Resume me with the client's next input."""
+    GO_AHEAD = "go-ahead"
+    """Let the client send the literal with which the command's line ended; it comes in chunks."""
 
 
 POKE: Final = Poke.POKE
 WAIT: Final = Wait.WAIT
+GO_AHEAD: Final = Wait.GO_AHEAD
 
 Input = Line | LiteralChunk | Poke
 
@@ -148,4 +152,5 @@ class Done:
 
 
 Answer = Generator[Step | Wait, Input | None, Done]
-Steps = Generator[Step | Wait, Input | None, None]
+"""A handler's generator."""
+Said = Step | Wait

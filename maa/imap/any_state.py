@@ -1,0 +1,88 @@
+"""CAPABILITY, NOOP, LOGOUT (RFC 3501 §6.1), ID (RFC 2971) and ENABLE (RFC 5161)."""
+
+from __future__ import annotations
+
+import logging
+
+from maa import __version__
+from maa.imap.commands import Enable, Id, Plain
+from maa.imap.responses import parenthesised, string
+from maa.imap.states import (
+    Answer,
+    Authenticated,
+    Connection,
+    Done,
+    LoggedOut,
+    NotAuthenticated,
+    Selected,
+    State,
+)
+
+# IDLE stands in both lists: old clients look for it before they log in (Q-31).
+BEFORE_LOGIN = b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE"
+AFTER_LOGIN = (
+    b"IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN SPECIAL-USE UIDPLUS UNSELECT MOVE"
+)
+_log = logging.getLogger(__name__)
+
+
+def login_allowed(connection: Connection) -> bool:
+    """Whether a password may cross this connection (R028)."""
+    if connection.peer.tls:
+        return True
+    where = connection.settings.plaintext_login
+    return where == "always" or (where == "loopback" and connection.peer.loopback)
+
+
+def capabilities(state: State) -> bytes:
+    """`CAPABILITY ...` as in the untagged response and the response code (R024)."""
+    if not isinstance(state, NotAuthenticated):
+        return b"CAPABILITY " + AFTER_LOGIN
+    connection = state.connection
+    words = [b"CAPABILITY", BEFORE_LOGIN]
+    if connection.settings.starttls and not connection.peer.tls:
+        words.append(b"STARTTLS")
+    if login_allowed(connection):
+        words += [b"AUTH=" + name for name in connection.authenticator.mechanisms()]
+    else:
+        words.append(b"LOGINDISABLED")
+    return b" ".join(words)
+
+
+def capability(state: State, command: Plain) -> Answer:
+    """CAPABILITY (RFC 3501 §6.1.1)."""
+    yield b"* %b\r\n" % capabilities(state)
+    return Done(state, b"CAPABILITY completed")
+
+
+def noop(state: State, command: Plain) -> Answer:
+    """NOOP: whatever happened is told behind it (RFC 3501 §6.1.2; R069)."""
+    return Done(state, b"NOOP completed")
+    yield  # A handler is a generator, also one with nothing to say.
+
+
+def logout(state: State, command: Plain) -> Answer:
+    """LOGOUT: BYE, then OK, then the end; nothing is expunged (RFC 3501 §6.1.3; R037, Q-27)."""
+    yield b"* BYE Logging out\r\n"
+    return Done(LoggedOut(), b"LOGOUT completed")
+
+
+def identification(state: State, command: Id) -> Answer:
+    """ID: say who we are, note who the client is; it decides nothing (Q-9, L-10, L-11)."""
+    if not isinstance(state, LoggedOut):
+        said = " ".join(f"{name!r}={value!r}" for name, value in command.fields)
+        # repr escapes CR and LF, so a client cannot write lines of its own (R228).
+        _log.info("session %s: client %s", state.connection.peer.session, said[:2000])
+    about = {b"name": b"maa", b"vendor": b"maa"}
+    if isinstance(state, Authenticated | Selected):
+        # Strangers need not know which version to attack (R042).
+        about[b"version"] = __version__.encode("ascii")
+    fields = parenthesised(string(word) for pair in about.items() for word in pair)
+    yield b"* ID %b\r\n" % fields
+    return Done(state, b"ID completed")
+
+
+def enable(state: State, command: Enable) -> Answer:
+    """ENABLE: only what was newly enabled is listed, which is nothing yet (RFC 5161 §3.1; R040)."""
+    yield b"* ENABLED\r\n"
+    return Done(state, b"ENABLE completed")

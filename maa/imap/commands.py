@@ -1,0 +1,357 @@
+"""Every command as a value, and the grammar of its arguments (RFC 3501 §6, §9).
+
+One frozen dataclass a command, and beside it the function that reads its arguments behind the
+command name. UID forms are the same command with `by_uid`, as the RFC's grammar has them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from maa.imap import fetch_items, search_keys
+from maa.imap.fetch_items import Item
+from maa.imap.grammar import Cursor
+from maa.imap.responses import ProtocolError
+from maa.imap.search_keys import Key
+from maa.message.dates import parse_internal
+from maa.message.flags import NONE, Flags
+from maa.message.numbers import NumberSet
+from maa.store.snapshot import StoreMode
+
+ID_FIELDS_MAX = 64
+STATUS_ITEMS = (b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN")
+
+_BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
+_DATE_TIME = re.compile(rb'"[^"\\\r\n\x80-\xff]*"')
+_STORE_MODE = re.compile(rb"([+-]?)FLAGS(\.SILENT)?(?= )", re.IGNORECASE)
+_MODES = {b"": StoreMode.REPLACE, b"+": StoreMode.ADD, b"-": StoreMode.REMOVE}
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command as the client tagged it."""
+
+    tag: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plain(Command):
+    """A command without arguments; its name chose the handler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Login(Command):
+    """LOGIN (RFC 3501 §6.2.3)."""
+
+    name: bytes
+    password: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticate(Command):
+    """AUTHENTICATE (RFC 3501 §6.2.2), with SASL-IR (RFC 4959)."""
+
+    mechanism: bytes
+    initial: bytes | None
+    """Base64 as sent, `=` for an empty response; None: to be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Id(Command):
+    """ID (RFC 2971)."""
+
+    fields: tuple[tuple[bytes, bytes | None], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enable(Command):
+    """ENABLE (RFC 5161)."""
+
+    capabilities: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnMailbox(Command):
+    """SELECT, EXAMINE, CREATE, DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rename(Command):
+    """RENAME (RFC 3501 §6.3.5)."""
+
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListMailboxes(Command):
+    """LIST or LSUB (RFC 3501 §6.3.8, §6.3.9); both arguments still in modified UTF-7."""
+
+    reference: bytes
+    pattern: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Status(Command):
+    """STATUS (RFC 3501 §6.3.10)."""
+
+    mailbox: str
+    items: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Command):
+    """APPEND (RFC 3501 §6.3.11); the message follows in chunks."""
+
+    mailbox: str
+    flags: Flags
+    internal_date: int | None
+    """Seconds since the epoch."""
+    octets: int
+    """The size announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expunge(Command):
+    """EXPUNGE (RFC 3501 §6.4.3), or UID EXPUNGE with its set (RFC 4315 §2.1)."""
+
+    uids: NumberSet | None
+
+
+@dataclass(frozen=True, slots=True)
+class Store(Command):
+    """STORE and UID STORE (RFC 3501 §6.4.6)."""
+
+    messages: NumberSet
+    by_uid: bool
+    mode: StoreMode
+    silent: bool
+    flags: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Copy(Command):
+    """COPY, MOVE and their UID forms (RFC 3501 §6.4.7, RFC 6851)."""
+
+    messages: NumberSet
+    by_uid: bool
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch(Command):
+    """FETCH and UID FETCH (RFC 3501 §6.4.5)."""
+
+    messages: NumberSet
+    by_uid: bool
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Search(Command):
+    """SEARCH and UID SEARCH (RFC 3501 §6.4.4)."""
+
+    by_uid: bool
+    charset: bytes | None
+    key: Key
+
+
+def plain(tag: bytes, cursor: Cursor) -> Plain:
+    """No arguments."""
+    cursor.end()
+    return Plain(tag)
+
+
+def login(tag: bytes, cursor: Cursor) -> Login:
+    """SP userid SP password."""
+    cursor.space()
+    name = cursor.astring()
+    cursor.space()
+    password = cursor.astring()
+    cursor.end()
+    return Login(tag, name, password)
+
+
+def authenticate(tag: bytes, cursor: Cursor) -> Authenticate:
+    """SP auth-type [SP (base64 / "=")]."""
+    cursor.space()
+    mechanism = cursor.atom().upper()
+    initial = None
+    if cursor.peek() == b" ":
+        cursor.space()
+        match = cursor.remaining_match(_BASE64)
+        initial = match.group() if match else None
+    cursor.end()
+    return Authenticate(tag, mechanism, initial)
+
+
+def identification(tag: bytes, cursor: Cursor) -> Id:
+    """SP ("NIL" / "(" *(string SP nstring) ")"); what can be understood is taken (Q-9, L-10)."""
+    fields: list[tuple[bytes, bytes | None]] = []
+    if cursor.peek() == b" ":
+        cursor.space()
+        if not cursor.take(b"NIL"):
+            cursor.expect(b"(")
+            while not cursor.take(b")"):
+                name = cursor.nstring() or b""
+                cursor.take(b" ")
+                value = None if cursor.peek() == b")" else cursor.nstring()
+                cursor.take(b" ")
+                fields.append((name, value))
+    cursor.end()
+    return Id(tag, tuple(fields[:ID_FIELDS_MAX]))
+
+
+def enable(tag: bytes, cursor: Cursor) -> Enable:
+    """1*(SP capability)."""
+    cursor.space()
+    names = [cursor.atom().upper()]
+    while cursor.peek() == b" ":
+        cursor.space()
+        if cursor.peek() in (b"", b" "):
+            break
+        names.append(cursor.atom().upper())
+    cursor.end()
+    return Enable(tag, tuple(names))
+
+
+def on_mailbox(tag: bytes, cursor: Cursor) -> OnMailbox:
+    """SP mailbox."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.end()
+    return OnMailbox(tag, mailbox)
+
+
+def rename(tag: bytes, cursor: Cursor) -> Rename:
+    """SP mailbox SP mailbox."""
+    cursor.space()
+    old = cursor.mailbox()
+    cursor.space()
+    new = cursor.mailbox()
+    cursor.end()
+    return Rename(tag, old, new)
+
+
+def list_mailboxes(tag: bytes, cursor: Cursor) -> ListMailboxes:
+    """SP mailbox SP list-mailbox."""
+    cursor.space()
+    reference = cursor.astring()
+    cursor.space()
+    pattern = cursor.list_mailbox()
+    cursor.end()
+    return ListMailboxes(tag, reference, pattern)
+
+
+def status(tag: bytes, cursor: Cursor) -> Status:
+    """SP mailbox SP "(" status-att *(SP status-att) ")"."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    cursor.expect(b"(")
+    items = [cursor.atom().upper()]
+    while not cursor.take(b")"):
+        cursor.space()
+        items.append(cursor.atom().upper())
+    cursor.end()
+    for item in items:
+        if item not in STATUS_ITEMS:
+            raise ProtocolError("unknown status item " + item.decode("ascii"))
+    return Status(tag, mailbox, tuple(dict.fromkeys(items)))
+
+
+def append(tag: bytes, cursor: Cursor) -> Append:
+    """SP mailbox [SP flag-list] [SP date-time] SP, up to the literal, which stays unread."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.space()
+    flags, internal_date = NONE, None
+    if cursor.peek() == b"(":
+        flags = cursor.flag_list()
+        cursor.space()
+    if (match := cursor.remaining_match(_DATE_TIME)) is not None:
+        try:
+            internal_date = parse_internal(match.group())
+        except ValueError:
+            raise ProtocolError("invalid date and time") from None
+        cursor.space()
+    return Append(tag, mailbox, flags, internal_date, cursor.message_octets())
+
+
+def expunge(tag: bytes, cursor: Cursor) -> Expunge:
+    """No arguments."""
+    cursor.end()
+    return Expunge(tag, None)
+
+
+def uid_expunge(tag: bytes, cursor: Cursor) -> Expunge:
+    """SP sequence-set."""
+    cursor.space()
+    uids = cursor.sequence_set()
+    cursor.end()
+    return Expunge(tag, uids)
+
+
+def store(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Store:
+    """SP sequence-set SP store-att-flags."""
+    cursor.space()
+    messages = cursor.sequence_set()
+    cursor.space()
+    match = cursor.remaining_match(_STORE_MODE)
+    if match is None:
+        raise ProtocolError("FLAGS, +FLAGS or -FLAGS is missing")
+    cursor.space()
+    flags = cursor.flags()
+    cursor.end()
+    return Store(tag, messages, by_uid, _MODES[match.group(1)], match.group(2) is not None, flags)
+
+
+def uid_store(tag: bytes, cursor: Cursor) -> Store:
+    """As STORE, by UID."""
+    return store(tag, cursor, by_uid=True)
+
+
+def copy(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Copy:
+    """SP sequence-set SP mailbox, for COPY and MOVE."""
+    cursor.space()
+    messages = cursor.sequence_set()
+    cursor.space()
+    mailbox = cursor.mailbox()
+    cursor.end()
+    return Copy(tag, messages, by_uid, mailbox)
+
+
+def uid_copy(tag: bytes, cursor: Cursor) -> Copy:
+    """As COPY, by UID."""
+    return copy(tag, cursor, by_uid=True)
+
+
+def fetch(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Fetch:
+    """SP sequence-set SP fetch items."""
+    cursor.space()
+    messages = cursor.sequence_set()
+    cursor.space()
+    items = fetch_items.parse_items(cursor)
+    cursor.end()
+    return Fetch(tag, messages, by_uid, items)
+
+
+def uid_fetch(tag: bytes, cursor: Cursor) -> Fetch:
+    """As FETCH, by UID."""
+    return fetch(tag, cursor, by_uid=True)
+
+
+def search(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Search:
+    """[SP "CHARSET" SP astring] 1*(SP search-key)."""
+    cursor.space()
+    charset, key = search_keys.parse_search(cursor)
+    cursor.end()
+    return Search(tag, by_uid, charset, key)
+
+
+def uid_search(tag: bytes, cursor: Cursor) -> Search:
+    """As SEARCH, by UID."""
+    return search(tag, cursor, by_uid=True)

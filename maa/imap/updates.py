@@ -1,0 +1,85 @@
+"""Telling a client what happened in its mailbox (RFC 3501 §5.2, §7).
+
+`refresh` is memory only and cheap; `catch_up` first makes sure that the mailbox is as the disk
+has it. Which of them a command gets, and whether it may carry EXPUNGE, is in its row of
+`session.COMMANDS` (R061).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+
+from maa.conversation import SLOW
+from maa.imap.responses import flag_list
+from maa.imap.states import Input, Said, Selected
+from maa.message.flags import SYSTEM_FLAGS, Flags, interned
+from maa.store.snapshot import Stored
+from maa.store.view import Arrived, Expunged, FlagsChanged, KeywordsChanged, Update
+
+BATCH = 1000
+"""Lines rendered together: an answer about 100,000 messages is not built in memory."""
+
+Telling = Generator[Said, Input | None, Selected]
+"""Yields what the client is told, and returns the state in which it has been told."""
+
+
+def keyword_lines(keywords: frozenset[str], read_only: bool) -> bytes:
+    """FLAGS: those in use; PERMANENTFLAGS: those that stay, and whether new ones can (R054)."""
+    in_use = interned((*SYSTEM_FLAGS, *keywords))
+    flags = flag_list(in_use)
+    permanent = b"()" if read_only else flags[:-1] + b" \\*)"
+    return (
+        b"* FLAGS %b\r\n* OK [PERMANENTFLAGS %b] Flags that stay\r\n" % (flags, permanent)
+    )  # fmt: skip
+
+
+def flag_lines(rows: Sequence[tuple[int, int, Flags, int]], by_uid: bool) -> Iterator[bytes]:
+    """FETCH (FLAGS ...) of rows (sequence number, UID, flags, mod-sequence), in batches."""
+    for begin in range(0, len(rows), BATCH):
+        batch = rows[begin : begin + BATCH]
+        if by_uid:
+            yield b"".join(
+                b"* %d FETCH (UID %d FLAGS %b)\r\n" % (number, uid, flag_list(flags))
+                for number, uid, flags, _ in batch
+            )
+        else:
+            yield b"".join(
+                b"* %d FETCH (FLAGS %b)\r\n" % (number, flag_list(flags))
+                for number, _, flags, _ in batch
+            )
+
+
+def rendered(update: Update, by_uid: bool, read_only: bool) -> Iterator[bytes]:
+    """One kind of change as untagged lines."""
+    match update:
+        case Expunged(numbers):
+            for begin in range(0, len(numbers), BATCH):
+                batch = numbers[begin : begin + BATCH]
+                yield b"".join(b"* %d EXPUNGE\r\n" % number for number in batch)
+        case KeywordsChanged(keywords):
+            yield keyword_lines(keywords, read_only)
+        case Arrived(exists, recent):
+            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (exists, recent)
+        case FlagsChanged(rows):
+            yield from flag_lines(rows, by_uid)
+
+
+def refreshed(
+    state: Selected, expunges: bool, by_uid: bool = False, mute: Stored | None = None
+) -> Telling:
+    """Tell the changes that memory knows of; none of EXPUNGE where they are held back (R061)."""
+    view, updates = state.view.refresh(expunges, mute)
+    for update in updates:
+        yield from rendered(update, by_uid, state.read_only)
+    return state if view is state.view else replace(state, view=view)
+
+
+def caught_up(state: Selected, expunges: bool, by_uid: bool = False) -> Telling:
+    """Look at the disk if anything happened there, then tell the changes (R069)."""
+    if not state.mailbox.fresh():
+        yield SLOW
+        state.mailbox.sync()
+    if not state.view.stale:
+        return state
+    return (yield from refreshed(state, expunges, by_uid))
