@@ -77,10 +77,6 @@ class Conversation(Protocol):
     def logged_in(self) -> bool:
         """A user is logged in: other worker threads, limits and timeouts apply (R222)."""
 
-    @property
-    def unfinished(self) -> bool:
-        """The client is sending a message (APPEND): a stopping server lets it end (R252)."""
-
     def begin(self) -> Iterator[Step]:
         """The greeting."""
 
@@ -100,7 +96,10 @@ class Conversation(Protocol):
         """The farewell of a client that was silent too long."""
 
     def stopping(self) -> Iterator[Step]:
-        """The farewell when the server stops (R252)."""
+        """The farewell when the server stops (R252); without CLOSE at its end, one step more.
+
+        A client that is just sending a message may end: the step that answers it closes.
+        """
 
     def lost(self) -> None:
         """The connection is gone: give everything back. Called once, and may block."""

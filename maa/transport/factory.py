@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ServerFactory
 
 from maa.transport.pump import Converse, Pump
@@ -21,7 +21,7 @@ class PumpFactory(ServerFactory):
         *,
         refusal: bytes,
         implicit_tls: bool,
-        tls: IOpenSSLServerConnectionCreator | None,
+        tls: object | None,
     ) -> None:
         self._sessions = sessions
         self._converse = converse

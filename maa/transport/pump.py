@@ -33,7 +33,6 @@ from twisted.internet import tcp
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
-    IOpenSSLServerConnectionCreator,
     IPushProducer,
 )
 from twisted.python.failure import Failure
@@ -104,7 +103,7 @@ class Pump:
         address: str,
         *,
         implicit_tls: bool = False,
-        tls: IOpenSSLServerConnectionCreator | None = None,
+        tls: object | None = None,
         refusal: bytes = b"",
     ) -> None:
         self._sessions = sessions
@@ -218,7 +217,7 @@ class Pump:
             self._sessions.call_from_thread(self._go)
 
     def stop(self) -> None:
-        """The server stops: say so as soon as no command is under way (R252)."""
+        """The server stops: say so behind the present step (R252)."""
         self._stop = True
         self._go()
 
@@ -240,7 +239,8 @@ class Pump:
         elif self._place is READY and self._steps is None:
             self._sessions.counters.timed_out += 1
             self._watch(now)
-            self._say_farewell(self._conversation.timed_out())
+            self._farewell = True
+            self._steps = iter(self._conversation.timed_out())
             self._go()
         else:
             self._watch(now)
@@ -275,8 +275,9 @@ class Pump:
         if self._farewell:
             self._close()
             return False
-        if self._stop and not conversation.unfinished:
-            self._say_farewell(conversation.stopping())
+        if self._stop:
+            self._stop = False
+            self._steps = iter(conversation.stopping())
             return True
         data = self._waiting
         if not data and not self._poked:
@@ -348,10 +349,6 @@ class Pump:
         self._timer = None
         self._place = READY
         self._go()
-
-    def _say_farewell(self, steps: Iterator[Step]) -> None:
-        self._farewell = True
-        self._steps = iter(steps)
 
     def _close(self) -> None:
         self._place = CLOSING

@@ -1,0 +1,202 @@
+"""The service: everything assembled from a `Config`, started, and stopped with care.
+
+Read `__init__` to see what maa consists of: nothing else knows all the parts.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThread
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from maa import __version__
+from maa.auth.credentials import Authenticator, Source
+from maa.auth.password_file import PasswordFile
+from maa.auth.saslauthd import Saslauthd
+from maa.imap.states import ImapSettings
+from maa.pop3.session import Pop3Settings
+from maa.service import logs
+from maa.service.config import Config
+from maa.service.listeners import CannotListen, Listener, listen, stop_listening
+from maa.service.metrics import Metric, Watchdog, metrics
+from maa.service.status_page import status_site
+from maa.service.tls import Certificate, TlsContext
+from maa.store.accounts import Accounts
+from maa.store.mailbox import Mailbox
+from maa.store.places import MailPlaces
+from maa.store.watch import Watcher
+from maa.transport.factory import PumpFactory
+from maa.transport.imap import imap_factory
+from maa.transport.pokes import HintReader, Resync
+from maa.transport.pop3 import pop3_factory
+from maa.transport.sessions import Sessions
+
+STOP_SECONDS = 30.0
+"""For a message that is being appended to arrive whole (R252)."""
+CERTIFICATE_LOOK_SECONDS = 30.0
+
+_log = logging.getLogger(__name__)
+
+
+class Server(Service):
+    """maa in one process."""
+
+    name = "maa"
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        file: Path | None = None,
+        announce: str = "",
+        reactor: Any = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self._reactor = reactor
+        self._config = config
+        self._file = file
+        self._announce = announce
+        self._ports: list[Any] = []
+        self.sessions = Sessions(reactor, reactor.callFromThread, seconds=time.monotonic)
+        self._watchdog = Watchdog(self.sessions, reactor)
+        self._watcher = Watcher()
+        self._hints = HintReader(self._watcher)
+        mail = config.mail
+        self._accounts = Accounts(
+            config.state, MailPlaces.parse(mail.home, mail.inbox, mail.folders), self._watcher
+        )
+        self._authenticator = Authenticator(_sources(config))
+        tls = config.tls
+        self._certificate = (
+            Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
+        )
+        self._certificate_look = LoopingCall(self._look_at_certificate)
+
+    def privilegedStartService(self) -> None:
+        """Bind the ports, while the process may bind those below 1024."""
+        _raise_descriptor_limit()
+        try:
+            self._ports = listen(self._reactor, self._listeners())
+        except CannotListen as error:
+            raise SystemExit(f"{self._file or 'the demo'}: cannot listen:\n{error}") from None
+
+    def startService(self) -> None:
+        """Serve."""
+        super().startService()
+        logs.bridge()
+        self.sessions.start()
+        self._watchdog.start()
+        resync = Resync(self.sessions.user_lane)
+        Mailbox.on_stale = resync.stale
+        if self._hints.fileno() >= 0:
+            self._reactor.addReader(self._hints)
+        if self._certificate is not None:
+            self._certificate_look.start(CERTIFICATE_LOOK_SECONDS, now=False)
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._on_hangup)
+        if self._config.workers > 1:
+            _log.warning("workers = %d: this version serves with one", self._config.workers)
+        for port in self._ports:
+            _log.info("listening on %s", port.getHost())
+        _log.info("maa %s serves as %s", __version__, self._config.hostname)
+        # What is loaded by now stays; the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        if self._announce:
+            print(self._announce, flush=True)
+
+    def stopService(self) -> Deferred[None]:
+        """Take no more connections, and leave of every client (R252)."""
+        super().stopService()
+        _log.info("stopping: %d connections", len(self.sessions.pumps))
+        self._watchdog.stop()
+        if self._certificate_look.running:
+            self._certificate_look.stop()
+        stopped = stop_listening(self._ports)
+        stopped.addCallback(lambda _: self.sessions.stop(STOP_SECONDS))
+        stopped.addCallback(lambda _: self._close())
+        return stopped
+
+    def figures(self) -> Iterator[Metric]:
+        """What the status page shows."""
+        return metrics(self.sessions, self._watchdog)
+
+    def _close(self) -> None:
+        self._reactor.removeReader(self._hints)
+        Mailbox.on_stale = None
+        self.sessions.close(5)
+        self._accounts.close()
+        self._watcher.close()
+        _log.info("stopped")
+
+    def _listeners(self) -> Iterator[Listener]:
+        config, certificate = self._config, self._certificate
+        imap = ImapSettings(
+            hostname=config.hostname,
+            starttls=certificate is not None,
+            plaintext_login=config.tls.plaintext_login,
+        )
+        pop3 = Pop3Settings(
+            hostname=config.hostname,
+            starttls=certificate is not None,
+            plaintext_login=config.tls.plaintext_login,
+        )
+        imap_tls = certificate.imap if certificate else None
+        pop3_tls = certificate.pop3 if certificate else None
+        shared = (self.sessions, self._accounts, self._authenticator)
+
+        made: dict[str, Callable[[], Any]] = {
+            "imap": lambda: imap_factory(*shared, imap, tls=imap_tls),
+            "imaps": lambda: _over_tls(imap_tls, imap_factory(*shared, imap, implicit_tls=True)),
+            "pop3": lambda: pop3_factory(*shared, pop3, tls=pop3_tls),
+            "pop3s": lambda: _over_tls(pop3_tls, pop3_factory(*shared, pop3, implicit_tls=True)),
+            "http": lambda: status_site(self.figures, config.hostname),
+        }
+        for name, factory in made.items():
+            for endpoint in getattr(config.listen, name):
+                yield Listener(name, endpoint, factory())
+
+    def _look_at_certificate(self) -> Deferred[None]:
+        assert self._certificate is not None
+        return deferToThread(self._certificate.reload)
+
+    def _on_hangup(self, number: int, frame: object) -> None:
+        _log.info("SIGHUP: reading the certificate again")
+        if self._certificate is not None:
+            certificate = self._certificate
+            self._reactor.callFromThread(deferToThread, certificate.reload, True)
+
+
+def _sources(config: Config) -> list[Source]:
+    auth = config.auth
+    made: dict[str, Callable[[], Source]] = {
+        "password-file": lambda: PasswordFile(str(auth.password_file.path)),
+        "saslauthd": lambda: Saslauthd(str(auth.saslauthd.socket), auth.saslauthd.realm),
+    }
+    return [made[name]() for name in auth.sources]
+
+
+def _over_tls(context: TlsContext | None, factory: PumpFactory) -> TLSMemoryBIOFactory:
+    assert context is not None  # the configuration was checked
+    wrapped = TLSMemoryBIOFactory(cast(Any, context), False, cast(Any, factory))
+    wrapped.noisy = False
+    return wrapped
+
+
+def _raise_descriptor_limit() -> None:
+    """Let each connection have its descriptor: the soft limit is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
