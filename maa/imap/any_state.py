@@ -57,8 +57,8 @@ def capability(state: State, command: Plain) -> Answer:
 
 def noop(state: State, command: Plain) -> Answer:
     """NOOP: whatever happened is told behind it (RFC 3501 §6.1.2; R069)."""
+    yield from ()  # A handler is a generator, also one with nothing to say.
     return Done(state, b"NOOP completed")
-    yield  # A handler is a generator, also one with nothing to say.
 
 
 def logout(state: State, command: Plain) -> Answer:

@@ -70,8 +70,8 @@ def starttls(state: NotAuthenticated, command: Plain) -> Answer:
         raise ProtocolError("TLS is already in use")
     if not state.connection.settings.starttls:
         raise ProtocolError("STARTTLS is not offered")
+    yield from ()  # A handler is a generator, also one with nothing to say.
     return Done(state, b"Begin TLS negotiation now", then=START_TLS)
-    yield  # A handler is a generator, also one with nothing to say.
 
 
 def admitted(state: NotAuthenticated, name: str, password: str) -> Answer:

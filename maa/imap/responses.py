@@ -32,7 +32,7 @@ class ProtocolError(Exception):
     code: bytes | None = None
 
 
-class Refused(ProtocolError):  # noqa: N818 -- an answer rather than an accident
+class Refused(ProtocolError):
     """A well-formed command that cannot be done: answered NO, with a response code or None."""
 
     status = b"NO"

@@ -120,6 +120,11 @@ class Session:
         """Octets fed and not consumed; after `steps` at most an unfinished line."""
         return self._frames.held_octets
 
+    @property
+    def logged_in(self) -> bool:
+        """A user is logged in (R222)."""
+        return isinstance(self._state, Authenticated | Selected)
+
     def begin(self) -> Iterator[Step]:
         """The greeting, with the capabilities, which saves a round trip (R023)."""
         code = any_state.capabilities(self._state)
@@ -140,7 +145,7 @@ class Session:
                 if said is GO_AHEAD:
                     yield from self._go_ahead()
                 else:
-                    yield said  # type: ignore[misc]  # neither WAIT nor GO_AHEAD: a Step
+                    yield said
                 said = next(life)
 
     def poke(self) -> None:
@@ -161,7 +166,7 @@ class Session:
         yield CLOSE
 
     def stopping(self) -> Iterator[Step]:
-        """BYE at once, or after the message that is just being appended (R252)."""
+        """BYE at once, or behind the answer to the message that is being appended (R252)."""
         self._last_words = untagged(b"BYE", b"UNAVAILABLE", b"The server is restarting")
         if self._line_ended:
             yield from self._farewell()
@@ -217,7 +222,7 @@ class Session:
         except (StoreError, AuthError) as error:
             yield from self._rest_of_line()
             yield tagged(tag, b"NO", *failure(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - our bug, whatever it is; it must not take others along
             reference = secrets.token_hex(4)
             _log.exception("session %s, error %s", self._connection.peer.session, reference)
             yield tagged(tag, b"NO", b"SERVERBUG", reference.encode("ascii"))

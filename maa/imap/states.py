@@ -154,3 +154,5 @@ class Done:
 Answer = Generator[Step | Wait, Input | None, Done]
 """A handler's generator."""
 Said = Step | Wait
+Steps = Generator[Said, Input | None, None]
+"""A part of a handler that yields and returns nothing."""

@@ -1,0 +1,136 @@
+"""STORE, COPY, MOVE, EXPUNGE and their UID forms (RFC 3501 §6.4; RFC 4315; RFC 6851)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+
+from maa.conversation import SLOW
+from maa.imap.commands import Copy, Expunge, Store
+from maa.imap.responses import ProtocolError, Refused, untagged
+from maa.imap.select import opened
+from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
+from maa.imap.updates import flag_lines, rendered
+from maa.message.numbers import NumberSet, written
+from maa.store.errors import MailboxNotFound
+from maa.store.mailbox import Mailbox
+from maa.store.snapshot import Copied
+
+
+def store(state: Selected, command: Store) -> Answer:
+    """STORE (RFC 3501 §6.4.6)."""
+    _check_writable(state)
+    positions = positions_of(state, command.messages, command.by_uid)
+    view, mailbox = state.view, state.mailbox
+    uids = [view.uids[position] for position in positions]
+    if not uids:
+        return Done(state, b"STORE completed")
+    yield SLOW
+    stored = mailbox.store(uids, command.mode, command.flags)
+    # Others' changes are told, the client's own are what it asked for (R071).
+    view, changes = view.refresh(expunges=False, mute=stored)
+    for change in changes:
+        yield from rendered(change, command.by_uid, state.read_only)
+    if not command.silent:
+        # The resulting flags of every message, changed or not (R086).
+        told = [
+            (position + 1, view.uids[position], view.flags(position), 0)
+            for position in positions
+            if view.index(position) is not None
+        ]
+        yield from flag_lines(told, command.by_uid)
+    state = replace(state, view=view)
+    if not command.by_uid and any(view.index(position) is None for position in positions):
+        return _issued(state)
+    return Done(state, b"STORE completed")
+
+
+def copy(state: Selected, command: Copy) -> Answer:
+    """COPY: all or nothing (RFC 3501 §6.4.7; R125)."""
+    uids = _living(state, command)
+    if uids is None:
+        return _issued(state)
+    target = yield from existing(state, command.mailbox)
+    if not uids:
+        return Done(state, b"Nothing to copy")
+    yield SLOW
+    copied = state.mailbox.copy(uids, target)
+    return Done(state, b"COPY completed", copyuid(copied))
+
+
+def move(state: Selected, command: Copy) -> Answer:
+    """MOVE: COPYUID first, then the EXPUNGEs, which the session tells (RFC 6851 §4.3; R127)."""
+    _check_writable(state)
+    uids = _living(state, command)
+    if uids is None:
+        return _issued(state)
+    target = yield from existing(state, command.mailbox)
+    if not uids:
+        return Done(state, b"Nothing to move")
+    yield SLOW
+    moved = state.mailbox.move(uids, target)
+    yield untagged(b"OK", copyuid(moved), b"Moved")
+    return Done(state, b"MOVE completed")
+
+
+def expunge(state: Selected, command: Expunge) -> Answer:
+    """EXPUNGE, or UID EXPUNGE within its set; the session tells what went (R128, R129)."""
+    _check_writable(state)
+    mailbox = state.mailbox
+    if command.uids is None:
+        uids = None
+    else:
+        positions = command.uids.positions_of_uids(state.view.uids)
+        uids = [state.view.uids[position] for position in positions]
+    yield SLOW
+    mailbox.sync()
+    mailbox.expunge(uids)
+    return Done(state, b"EXPUNGE completed")
+
+
+def positions_of(state: Selected, messages: NumberSet, by_uid: bool) -> Sequence[int]:
+    """Positions in the view; a number that is none is BAD, a UID that is none ignored (R015)."""
+    if by_uid:
+        return messages.positions_of_uids(state.view.uids)
+    try:
+        return messages.positions_of_numbers(len(state.view))
+    except ValueError:
+        raise ProtocolError("there is no such message") from None
+
+
+def existing(state: Authenticated | Selected, name: str) -> Generator[Said, Input | None, Mailbox]:
+    """The mailbox to put messages into; it is never made on the way (R118, R125)."""
+    try:
+        return (yield from opened(state.account, name))
+    except MailboxNotFound:
+        raise Refused(b"TRYCREATE", "there is no such mailbox, it must be created first") from None
+
+
+def copyuid(copied: Copied) -> bytes | None:
+    """COPYUID, both sets in the order of copying; None when nothing was copied (R126)."""
+    if not copied.sources:
+        return None
+    return b"COPYUID %d %b %b" % (
+        copied.uidvalidity,
+        written(copied.sources),
+        written(copied.targets),
+    )
+
+
+def _living(state: Selected, command: Copy) -> list[int] | None:
+    """UIDs to copy; None when one is gone that the client named by its number (R067)."""
+    view = state.view
+    positions = positions_of(state, command.messages, command.by_uid)
+    living = [view.uids[position] for position in positions if view.index(position) is not None]
+    if len(living) != len(positions) and not command.by_uid:
+        return None
+    return living
+
+
+def _issued(state: Selected) -> Done:
+    return Done(state, b"Some of the messages were expunged", b"EXPUNGEISSUED", b"NO")
+
+
+def _check_writable(state: Selected) -> None:
+    if state.read_only:
+        raise Refused(b"READ-ONLY", "the mailbox was opened with EXAMINE")

@@ -1,0 +1,172 @@
+"""Mailboxes by name: LIST, LSUB, STATUS, CREATE and the others (RFC 3501 §6.3; RFC 2342)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from maa.conversation import SLOW
+from maa.imap import utf7
+from maa.imap.commands import ListMailboxes, OnMailbox, Plain, Rename, Status
+from maa.imap.patterns import Pattern
+from maa.imap.responses import mailbox as rendered_name
+from maa.imap.responses import parenthesised, string
+from maa.imap.select import opened
+from maa.imap.states import Answer, Authenticated, Done, Selected
+from maa.imap.updates import caught_up
+from maa.store.account import Account, Listed
+from maa.store.view import View
+
+INBOX = "INBOX"
+
+
+def create(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+    """CREATE; a separator at the end is ignored (RFC 3501 §6.3.3; R098, Q-2)."""
+    yield SLOW
+    state.account.create(command.mailbox)
+    return Done(state, b"CREATE completed")
+
+
+def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+    """DELETE; the subscription stays (RFC 3501 §6.3.4; R099, R100)."""
+    yield SLOW
+    state.account.delete(command.mailbox)
+    new: Authenticated | Selected = state
+    if isinstance(state, Selected) and state.mailbox.gone:
+        # The client has just deleted the mailbox it is in: it cannot be in it any longer.
+        new = Authenticated(state.account, state.connection)
+    return Done(new, b"DELETE completed")
+
+
+def rename(state: Authenticated | Selected, command: Rename) -> Answer:
+    """RENAME, with all that is below (RFC 3501 §6.3.5; R101)."""
+    yield SLOW
+    state.account.rename(command.old, command.new)
+    return Done(state, b"RENAME completed")
+
+
+def subscribe(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+    """SUBSCRIBE, also to what does not exist (RFC 3501 §6.3.6; R112, Q-17)."""
+    yield SLOW
+    state.account.subscribe(command.mailbox)
+    return Done(state, b"SUBSCRIBE completed")
+
+
+def unsubscribe(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+    """UNSUBSCRIBE (RFC 3501 §6.3.7; R112)."""
+    yield SLOW
+    state.account.unsubscribe(command.mailbox)
+    return Done(state, b"UNSUBSCRIBE completed")
+
+
+def namespace(state: Authenticated | Selected, command: Plain) -> Answer:
+    """NAMESPACE: one personal namespace without a prefix (RFC 2342 §5; R113)."""
+    yield b'* NAMESPACE (("" %b)) NIL NIL\r\n' % _separator(state.account)
+    return Done(state, b"NAMESPACE completed")
+
+
+def list_mailboxes(state: Authenticated | Selected, command: ListMailboxes) -> Answer:
+    """LIST (RFC 3501 §6.3.8)."""
+    account = state.account
+    if not command.pattern:
+        # The root and the separator, and no mailbox (R103).
+        yield b'* LIST (\\Noselect) %b ""\r\n' % _separator(account)
+        return Done(state, b"LIST completed")
+    matches = _matcher(command, account.separator)
+    yield SLOW
+    found = [listed for listed in account.mailboxes() if matches(listed.name)]
+    yield b"".join(_lines(b"LIST", account, found))
+    return Done(state, b"LIST completed")
+
+
+def list_subscribed(state: Authenticated | Selected, command: ListMailboxes) -> Answer:
+    """LSUB: subscribed names, whether or not they exist (RFC 3501 §6.3.9; R107)."""
+    account = state.account
+    matches = _matcher(command, account.separator)
+    yield SLOW
+    existing = {listed.name: listed for listed in account.mailboxes()}
+    subscribed = account.subscriptions()
+    names = {name for name in subscribed if matches(name)}
+    if b"%" in command.reference + command.pattern:
+        # `%` stops at the separator, so that a parent stands for what is subscribed below it.
+        for name in subscribed - names:
+            names.update(parent for parent in _parents(name, account.separator) if matches(parent))
+    found = []
+    for name in sorted(names, key=lambda name: (name != INBOX, name)):
+        listed = existing.get(name)
+        if listed is None or name not in subscribed:
+            children = any(other.startswith(name + account.separator) for other in existing)
+            listed = Listed(name, selectable=False, use=None, children=children, marked=None)
+        found.append(listed)
+    yield b"".join(_lines(b"LSUB", account, found))
+    return Done(state, b"LSUB completed")
+
+
+def status(state: Authenticated | Selected, command: Status) -> Answer:
+    """STATUS (RFC 3501 §6.3.10); the name is echoed as the client wrote it (Q-24)."""
+    mailbox = yield from opened(state.account, command.mailbox)
+    if isinstance(state, Selected) and mailbox is state.mailbox:
+        # What is said here must not run ahead of what the session was told (R115).
+        state = yield from caught_up(state, expunges=True)
+        view = state.view
+    else:
+        view = mailbox.view(claim_recent=False)
+    items = [b"%b %d" % (item, _STATUS[item](view)) for item in command.items]
+    yield b"* STATUS %b %b\r\n" % (rendered_name(command.mailbox), parenthesised(items))
+    return Done(state, b"STATUS completed")
+
+
+_STATUS: dict[bytes, Callable[[View], int]] = {
+    b"MESSAGES": len,
+    b"RECENT": lambda view: view.recent_count,
+    b"UIDNEXT": lambda view: view.snapshot.uidnext,
+    b"UIDVALIDITY": lambda view: view.snapshot.uidvalidity,
+    b"UNSEEN": lambda view: view.snapshot.unseen,
+}
+
+
+def _separator(account: Account) -> bytes:
+    return string(account.separator.encode("ascii"))
+
+
+def _matcher(command: ListMailboxes, separator: str) -> Callable[[str], bool]:
+    """Whether a name matches reference and pattern, which are simply joined (R106)."""
+    try:
+        text = utf7.decoded(command.reference + command.pattern)
+    except ValueError:
+        return lambda name: False  # No name is spelled so (R094).
+    head, sep, rest = text.partition(separator)
+    if head.upper() == INBOX:
+        text = INBOX + sep + rest
+    pattern = Pattern(text, separator)
+    # INBOX is the same name in any case, however much of it is written with wildcards (L-14).
+    inbox = Pattern(text.upper(), separator).matches(INBOX)
+    return lambda name: pattern.matches(name) or (inbox and name == INBOX)
+
+
+def _parents(name: str, separator: str) -> Iterator[str]:
+    end = name.rfind(separator)
+    while end > 0:
+        yield name[:end]
+        end = name.rfind(separator, 0, end)
+
+
+def _lines(word: bytes, account: Account, found: list[Listed]) -> Iterator[bytes]:
+    separator = _separator(account)
+    for listed in found:
+        yield b"* %b %b %b %b\r\n" % (
+            word,
+            parenthesised(_attributes(listed)),
+            separator,
+            rendered_name(listed.name),
+        )
+
+
+def _attributes(listed: Listed) -> Iterator[bytes]:
+    """Attributes of a name (RFC 3501 §7.2.2; RFC 3348; RFC 6154; R108, R110)."""
+    if not listed.selectable:
+        yield b"\\Noselect"
+    yield b"\\HasChildren" if listed.children else b"\\HasNoChildren"
+    if listed.marked is not None:
+        yield b"\\Marked" if listed.marked else b"\\Unmarked"
+    if listed.use is not None:
+        yield listed.use.encode("ascii")

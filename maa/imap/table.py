@@ -1,0 +1,86 @@
+"""Every command: how its arguments are read, when it is legal, who answers, what it may tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from maa.imap import any_state, append, changes, commands, fetch, folders, idle, login, search
+from maa.imap import select as selecting
+from maa.imap.commands import Command
+from maa.imap.grammar import Cursor
+from maa.imap.states import Answer, Authenticated, NotAuthenticated, Selected
+
+
+class Updates(Enum):
+    """Which changes of the selected mailbox a command tells (R061)."""
+
+    NONE = "none"
+    """None: the command has no selected mailbox, or begins or ends one."""
+    HELD = "held"
+    """All that memory knows but EXPUNGE, which would renumber the client's messages."""
+    UID = "uid"
+    """Arrivals and flags before the answer, so that the UIDs in them are known; then EXPUNGE."""
+    ALL = "all"
+    """Everything that happened on disk up to now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One command."""
+
+    parse: Callable[[bytes, Cursor], Command]
+    states: tuple[type, ...]
+    # Each handler takes the states of its row, and the command that its `parse` makes.
+    handler: Callable[[Any, Any], Answer]
+    updates: Updates = Updates.NONE
+    streams: bool = False
+    """The last literal is not collected: the handler takes it in chunks."""
+
+
+_ANY = (NotAuthenticated, Authenticated, Selected)
+_STRANGER = (NotAuthenticated,)
+_USER = (Authenticated, Selected)
+_IN = (Selected,)
+_NONE, _HELD, _UID, _ALL = Updates.NONE, Updates.HELD, Updates.UID, Updates.ALL
+
+COMMANDS: Final[dict[bytes, Row]] = {
+    b"CAPABILITY": Row(commands.plain, _ANY, any_state.capability, _ALL),
+    b"NOOP": Row(commands.plain, _ANY, any_state.noop, _ALL),
+    b"LOGOUT": Row(commands.plain, _ANY, any_state.logout),
+    b"ID": Row(commands.identification, _ANY, any_state.identification, _ALL),
+    b"STARTTLS": Row(commands.plain, _STRANGER, login.starttls),
+    b"AUTHENTICATE": Row(commands.authenticate, _STRANGER, login.authenticate),
+    b"LOGIN": Row(commands.login, _STRANGER, login.login),
+    b"ENABLE": Row(commands.enable, _USER, any_state.enable, _ALL),
+    b"SELECT": Row(commands.on_mailbox, _USER, selecting.select),
+    b"EXAMINE": Row(commands.on_mailbox, _USER, selecting.examine),
+    b"CREATE": Row(commands.on_mailbox, _USER, folders.create, _ALL),
+    b"DELETE": Row(commands.on_mailbox, _USER, folders.delete, _ALL),
+    b"RENAME": Row(commands.rename, _USER, folders.rename, _ALL),
+    b"SUBSCRIBE": Row(commands.on_mailbox, _USER, folders.subscribe, _ALL),
+    b"UNSUBSCRIBE": Row(commands.on_mailbox, _USER, folders.unsubscribe, _ALL),
+    b"LIST": Row(commands.list_mailboxes, _USER, folders.list_mailboxes, _ALL),
+    b"LSUB": Row(commands.list_mailboxes, _USER, folders.list_subscribed, _ALL),
+    b"NAMESPACE": Row(commands.plain, _USER, folders.namespace, _ALL),
+    b"STATUS": Row(commands.status, _USER, folders.status, _ALL),
+    b"APPEND": Row(commands.append, _USER, append.append, _ALL, streams=True),
+    b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
+    b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL),
+    b"CLOSE": Row(commands.plain, _IN, selecting.close),
+    b"UNSELECT": Row(commands.plain, _IN, selecting.unselect),
+    b"EXPUNGE": Row(commands.expunge, _IN, changes.expunge, _ALL),
+    b"UID EXPUNGE": Row(commands.uid_expunge, _IN, changes.expunge, _UID),
+    b"SEARCH": Row(commands.search, _IN, search.search, _HELD),
+    b"UID SEARCH": Row(commands.uid_search, _IN, search.search, _UID),
+    b"FETCH": Row(commands.fetch, _IN, fetch.fetch, _HELD),
+    b"UID FETCH": Row(commands.uid_fetch, _IN, fetch.fetch, _UID),
+    b"STORE": Row(commands.store, _IN, changes.store, _HELD),
+    b"UID STORE": Row(commands.uid_store, _IN, changes.store, _UID),
+    b"COPY": Row(commands.copy, _IN, changes.copy, _ALL),
+    b"UID COPY": Row(commands.uid_copy, _IN, changes.copy, _UID),
+    b"MOVE": Row(commands.copy, _IN, changes.move, _ALL),
+    b"UID MOVE": Row(commands.uid_copy, _IN, changes.move, _UID),
+}
