@@ -1,0 +1,226 @@
+"""A batch of a FETCH for which messages must be opened: one after the other, in bounded memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from maa.conversation import CLOSE, SLOW, Step
+from maa.imap import render
+from maa.imap.columns import Batch, Column, shown_facts
+from maa.imap.fetch_items import Datum, Item, Section
+from maa.imap.plan import FACTS, Progress, name
+from maa.imap.sections import (
+    STRUCTURE,
+    VALUE_OCTETS_MAX,
+    Content,
+    cache_name,
+    from_cache,
+    packed_parts,
+)
+from maa.message.octets import CHUNK, Wire, WireBytes, without_nul
+from maa.store.errors import StoreError, Unavailable
+from maa.store.mailbox import Mailbox
+
+_HEADS_AT_ONCE: Final = 64
+
+Value = bytes | range | None
+
+
+class OneByOne:
+    """The answers of one batch, in order; messages that the columns know fully stay closed."""
+
+    def __init__(
+        self, mailbox: Mailbox, progress: Progress, batch: Batch, columns: Sequence[Column]
+    ) -> None:
+        self._mailbox = mailbox
+        self._progress = progress
+        self._items = progress.plan.items
+        self._batch = batch
+        self._rows = list(zip(batch.numbers, batch.uids, zip(*columns, strict=True), strict=True))
+        self._needed = [uid for _, uid, values in self._rows if self._lacks(values)]
+        self._opened: list[tuple[int, Wire | StoreError]] = []
+        self._structures: dict[int, bytes] = {}
+        self._fresh: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
+        self._out: list[bytes] = []
+        self._octets = 0
+
+    def answer(self) -> Iterator[Step]:
+        """The FETCH responses; goes on from a SLOW."""
+        if any(isinstance(item, Section) and item.path for item in self._items):
+            self._structures = self._mailbox.cached(STRUCTURE, self._needed)
+        self._learn_facts()
+        try:
+            for number, uid, values in self._rows:
+                if not self._lacks(values):
+                    self._put(self._progress.row(number, uid, self._with_facts(values, uid)))
+                else:
+                    yield from self._opening(uid)
+                    yield from self._message(number, uid, values, self._opened[0][1])
+                    self._close(1)
+                if self._octets >= render.PIECE_OCTETS:
+                    yield from self._flush()
+            yield from self._flush()
+        finally:
+            self._close(len(self._opened))
+        if self._fresh:
+            yield SLOW
+            for item, derived in self._fresh.items():
+                self._mailbox.remember(item, derived)
+
+    def _lacks(self, values: Sequence[bytes | None]) -> bool:
+        """Whether the message must be read; for size and date alone others see to it."""
+        return any(
+            value is None and item not in FACTS
+            for item, value in zip(self._items, values, strict=True)
+        )
+
+    # --- messages
+
+    def _opening(self, uid: int) -> Iterator[Step]:
+        """Make sure that this message, and some that follow, are open."""
+        if self._opened:
+            return
+        yield from self._flush()
+        yield SLOW
+        wanted = self._needed[self._needed.index(uid) :]
+        if self._progress.plan.head_only:
+            heads = self._mailbox.heads(wanted[:_HEADS_AT_ONCE])
+            self._opened = [
+                (uid, head if isinstance(head, StoreError) else WireBytes(head))
+                for uid, head in heads
+            ]
+        else:
+            self._opened = list(self._mailbox.read(wanted))
+
+    def _close(self, count: int) -> None:
+        for _, wire in self._opened[:count]:
+            if not isinstance(wire, StoreError):
+                wire.close()
+        del self._opened[:count]
+
+    def _message(
+        self, number: int, uid: int, values: Sequence[bytes | None], wire: Wire | StoreError
+    ) -> Iterator[Step]:
+        if isinstance(wire, StoreError):
+            self._progress.failed(uid, wire)
+            self._put(self._progress.row(number, uid, self._without_content(values)))
+            return
+        structure = self._structures.get(uid)
+        content = Content(wire, packed_parts(structure) if structure else None)
+        on_disk = not isinstance(wire, WireBytes)
+        before = b"* %d FETCH (" % number
+        for item, known in zip(self._items, values, strict=True):
+            if on_disk:
+                yield from self._flush()
+                yield SLOW
+            value: Value = known if known is not None else self._value(item, uid, content)
+            if value is None:
+                continue
+            self._put(before + name(item) + b" ")
+            before = b" "
+            if isinstance(value, range):
+                yield from self._stream(wire, value)
+            else:
+                self._put(value)
+        for flags in self._progress.seen_flags(number, uid):
+            self._put(b" " + flags)
+        self._put(b")\r\n")
+        if content.is_scanned and uid not in self._fresh[STRUCTURE]:
+            self._keep(STRUCTURE, uid, content.structure())
+
+    def _without_content(self, values: Sequence[bytes | None]) -> list[bytes | None]:
+        """NIL for sections that cannot be read (R159)."""
+        return [
+            b"NIL" if value is None and isinstance(item, Section) else value
+            for item, value in zip(self._items, values, strict=True)
+        ]
+
+    def _learn_facts(self) -> None:
+        """Have sizes and dates of the messages that stay closed in memory; may block."""
+        closed = [
+            uid for _, uid, values in self._rows if None in values and not self._lacks(values)
+        ]
+        if closed:
+            self._mailbox.sizes(closed)
+            self._mailbox.internal_dates(closed)
+
+    def _with_facts(self, values: Sequence[bytes | None], uid: int) -> list[bytes | None]:
+        """The values with size and date of a message that stays closed, from memory."""
+        return [
+            self._fact(item, uid) if value is None and isinstance(item, Datum) else value
+            for item, value in zip(self._items, values, strict=True)
+        ]
+
+    def _fact(self, item: Datum, uid: int) -> bytes | None:
+        """Size or date as far as it is in memory."""
+        snapshot = self._mailbox.snapshot
+        position = snapshot.position(uid)
+        if position is None:
+            return None
+        facts = snapshot.sizes if item is Datum.SIZE else snapshot.dates
+        return shown_facts(facts[position : position + 1], item)[0]
+
+    # --- values
+
+    def _value(self, item: Item, uid: int, content: Content) -> Value:
+        """One value: ready octets, a range of the message, or None for what is not known."""
+        try:
+            if isinstance(item, Datum) and item in FACTS:
+                return self._fact(item, uid)  # known, for opening the message told them
+            kept_as = cache_name(item)
+            if kept_as is not None:
+                derived = content.derived(item)
+                self._keep(kept_as, uid, derived)
+                return from_cache(item, derived)
+            assert isinstance(item, Section)
+            found = content.section(item)
+        except OSError as error:
+            self._progress.failed(uid, Unavailable(str(error)))
+            return b"NIL" if isinstance(item, Section) else None
+        if found is None:
+            return b"NIL"
+        return render.literal(found) if isinstance(found, bytes) else found
+
+    def _keep(self, item: str, uid: int, value: bytes) -> None:
+        if len(value) <= VALUE_OCTETS_MAX:
+            self._fresh[item][uid] = value
+
+    def _stream(self, wire: Wire, span: range) -> Iterator[Step]:
+        """A range of the message as a literal; of a large file chunk by chunk."""
+        if len(span) <= CHUNK and isinstance(wire, WireBytes):
+            self._put(render.literal(wire.slice(span.start, span.stop)))
+            return
+        if not span:
+            self._put(render.literal(b""))
+            return
+        self._put(b"{%d}\r\n" % len(span))
+        chunks = wire.chunks(span.start, span.stop)
+        on_disk = not isinstance(wire, WireBytes)
+        while True:
+            yield from self._flush()
+            if on_disk:
+                yield SLOW
+            try:
+                chunk = next(chunks, None)
+            except OSError as error:
+                # The literal's length was promised: nothing but the end of the link is true now.
+                self._progress.failed(0, Unavailable(str(error)))
+                yield CLOSE
+                raise Unavailable(str(error)) from error
+            if chunk is None:
+                return
+            self._put(without_nul(chunk))
+
+    # --- octets on their way
+
+    def _put(self, data: bytes) -> None:
+        self._out.append(data)
+        self._octets += len(data)
+
+    def _flush(self) -> Iterator[bytes]:
+        if self._out:
+            data = b"".join(self._out)
+            self._out, self._octets = [], 0
+            yield data

@@ -1,0 +1,111 @@
+"""What one FETCH takes: its items in the order of the answer, and how to go about them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from maa.imap import render
+from maa.imap.fetch_items import Datum, Item, Section
+from maa.imap.responses import flag_list
+from maa.imap.sections import cache_name, needs_head_only
+from maa.store.errors import MessageGone, StoreError
+from maa.store.view import View
+
+_log = logging.getLogger(__name__)
+
+_ROWS_IN_MEMORY: Final = 1000
+_ROWS_CACHED: Final = 500
+_ROWS_READ: Final = 100
+"""Messages of a batch: few where \\Seen is set, which is done before the batch is sent."""
+FACTS: Final = frozenset((Datum.INTERNALDATE, Datum.SIZE))
+IN_MEMORY: Final = FACTS | {Datum.UID, Datum.FLAGS}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a FETCH asks of each message, and what that takes."""
+
+    items: tuple[Item, ...]
+    """Each once, in the order asked for (Q-8, R132)."""
+    by_uid: bool
+    sees: bool
+    """Reading sets \\Seen (R087)."""
+    rows: int
+    """Messages in a batch."""
+    in_memory: bool
+    """Nothing needs more than what a mailbox has in memory."""
+    head_only: bool
+    """What must be read is in the header."""
+    template: bytes
+
+    @classmethod
+    def of(cls, asked: Sequence[Item], by_uid: bool) -> Plan:
+        """UID FETCH answers the UID, first unless asked for elsewhere (R072, Q-8)."""
+        if by_uid and Datum.UID not in asked:
+            asked = (Datum.UID, *asked)
+        sees = any(isinstance(item, Section) and not item.peek for item in asked)
+        once = dict.fromkeys(
+            replace(item, peek=True) if isinstance(item, Section) else item for item in asked
+        )
+        items = tuple(once)
+        in_memory = IN_MEMORY.issuperset(items)
+        streamed = any(item not in IN_MEMORY and cache_name(item) is None for item in items)
+        return cls(
+            items,
+            by_uid,
+            sees,
+            _ROWS_IN_MEMORY if in_memory else _ROWS_READ if streamed or sees else _ROWS_CACHED,
+            in_memory,
+            all(needs_head_only(item) for item in items if item not in IN_MEMORY),
+            render.template([name(item) for item in items]),
+        )
+
+    def complete(self, columns: Sequence[Sequence[bytes | None]]) -> bool:
+        """Whether no message needs to be opened; sizes and dates alone are no reason to."""
+        return not any(
+            None in column
+            for item, column in zip(self.items, columns, strict=True)
+            if item not in FACTS
+        )
+
+
+def name(item: Item) -> bytes:
+    """What the answer to an item is called."""
+    return item.value if isinstance(item, Datum) else item.name
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far one FETCH has come: what it answers from, and what went wrong."""
+
+    plan: Plan
+    view: View
+    seen: frozenset[int] = frozenset()
+    """UIDs of the present batch that got \\Seen by this FETCH."""
+    trouble: StoreError | None = field(default=None)
+
+    def row(self, number: int, uid: int, values: Sequence[bytes | None]) -> bytes:
+        """One answer without the values that are not known."""
+        pairs = [
+            b"%b %b" % (name(item), value)
+            for item, value in zip(self.plan.items, values, strict=True)
+            if value is not None
+        ]
+        pairs += self.seen_flags(number, uid)
+        return b"* %d FETCH (%b)\r\n" % (number, b" ".join(pairs)) if pairs else b""
+
+    def seen_flags(self, number: int, uid: int) -> list[bytes]:
+        """FLAGS, where this FETCH changed them and they were not asked for (R158)."""
+        if uid not in self.seen or Datum.FLAGS in self.plan.items:
+            return []
+        return [b"FLAGS " + flag_list(self.view.flags(number - 1))]
+
+    def failed(self, uid: int, error: StoreError) -> None:
+        """Note that a message could not be read; the command will end with NO (L-27)."""
+        if not isinstance(error, MessageGone):
+            _log.warning("message %d cannot be read: %s", uid, error)
+        if self.trouble is None or isinstance(self.trouble, MessageGone):
+            self.trouble = error

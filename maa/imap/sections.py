@@ -1,0 +1,198 @@
+"""One message being read for FETCH: where its sections are, and what is derived from it.
+
+Sections are ranges of the message as sent, found with the offsets of `maa.message.structure`,
+so that `BODY[1.2]<0.2048>` is a seek (RFC 3501 §6.4.5). Only subsets of a header are octets of
+their own. What takes time to derive is put into a form for the mailbox's cache; the names of
+these forms carry a version, which changes when rendering does.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+from maa.imap import render
+from maa.imap.fetch_items import Datum, Item, Section, Text
+from maa.message import headers
+from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, Wire
+from maa.message.parts import Part, find, pack, unpack
+from maa.message.structure import scan
+
+ENVELOPE: Final = "envelope/1"
+STRUCTURE: Final = "structure/1"
+"""The packed parts, an empty line, BODYSTRUCTURE: one pass finds both."""
+BODY: Final = "body/1"
+_FIELDS: Final = "fields/1:"
+_FIELDS_OCTETS_MAX: Final = 500
+"""Sets of header fields with longer names are not remembered."""
+VALUE_OCTETS_MAX: Final = 65536
+"""Longer values are derived anew each time, so that a batch of them has bounded size."""
+
+_GAP: Final = b"\n\n"
+_DATA: Final = {
+    Datum.ENVELOPE: ENVELOPE,
+    Datum.BODYSTRUCTURE: STRUCTURE,
+    Datum.BODY: BODY,
+}
+
+
+def cache_name(item: Item) -> str | None:
+    """Under which name values of this item are remembered; None: not at all."""
+    if isinstance(item, Datum):
+        return _DATA.get(item)
+    if item.text is not Text.FIELDS or item.path:
+        return None
+    names = b" ".join(sorted(set(item.fields)))
+    return _FIELDS + names.decode("latin-1") if len(names) <= _FIELDS_OCTETS_MAX else None
+
+
+def from_cache(item: Item, value: bytes) -> bytes:
+    """The answer to the item, from what is remembered under its `cache_name`."""
+    if item is Datum.BODYSTRUCTURE:
+        return value[value.index(_GAP) + 2 :]
+    if isinstance(item, Section) and item.partial is not None:
+        data = value[value.index(b"\n") + 1 :] if value[:1] == b"{" else b""
+        return render.literal(clipped(data, item.partial))
+    return value
+
+
+def packed_parts(structure: bytes) -> bytes:
+    """The packed parts, from what is remembered as `STRUCTURE`."""
+    return structure[: structure.index(_GAP)]
+
+
+def needs_head_only(item: Item) -> bool:
+    """Whether the header is enough to answer it."""
+    if isinstance(item, Datum):
+        return item is Datum.ENVELOPE
+    return not item.path and item.text in (Text.HEADER, Text.FIELDS, Text.FIELDS_NOT)
+
+
+def clipped(data: bytes, partial: tuple[int, int]) -> bytes:
+    """The part of the octets that `<first.count>` names; beyond the end: nothing (R134)."""
+    first, count = partial
+    return data[first : first + count]
+
+
+class Content:
+    """A message that is open, or its header alone; everything is found when first asked for."""
+
+    def __init__(self, wire: Wire, packed: bytes | None = None) -> None:
+        """`packed`: the parts, if they are known from an earlier pass."""
+        self.wire = wire
+        self._packed = packed
+
+    @cached_property
+    def header(self) -> bytes:
+        """The header with its blank line."""
+        return self._octets(0, self._header_end)
+
+    @cached_property
+    def _header_end(self) -> int:
+        octets = CHUNK
+        while True:
+            data = self._octets(0, octets)
+            end = headers.header_end(data)
+            if end < len(data) or len(data) >= min(self.wire.size, HEADER_OCTETS_MAX):
+                return end
+            octets *= 4
+
+    @cached_property
+    def scanned(self) -> Part:
+        """The whole structure."""
+        return scan(self.wire)
+
+    @property
+    def root(self) -> Part:
+        """The structure, as far as sections need it."""
+        return self._unpacked if "scanned" not in self.__dict__ else self.scanned
+
+    @cached_property
+    def _unpacked(self) -> Part:
+        return unpack(self._packed) if self._packed is not None else self.scanned
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether this reading made the pass that finds the structure."""
+        return "scanned" in self.__dict__
+
+    def structure(self) -> bytes:
+        """What is remembered as `STRUCTURE`."""
+        return pack(self.scanned) + _GAP + render.body_structure(self.scanned, extended=True)
+
+    def derived(self, item: Item) -> bytes:
+        """What is remembered under the item's `cache_name`."""
+        if item is Datum.ENVELOPE:
+            return render.envelope(headers.envelope(self.header))
+        if item is Datum.BODYSTRUCTURE:
+            return self.structure()
+        if item is Datum.BODY:
+            return render.body_structure(self.scanned, extended=False)
+        assert isinstance(item, Section)
+        return render.literal(headers.selected(self.header, item.fields))
+
+    def section(self, section: Section) -> bytes | range | None:
+        """A section's octets, or their range in `wire`; None when there is no such part (R139)."""
+        found = self._whole_section(section)
+        if section.partial is None or found is None:
+            return found
+        if isinstance(found, bytes):
+            return clipped(found, section.partial)
+        first, count = section.partial
+        start = min(found.start + first, found.stop)
+        return range(start, min(start + count, found.stop))
+
+    def _whole_section(self, section: Section) -> bytes | range | None:
+        if section.path:
+            return self._part_section(section)
+        match section.text:
+            case Text.ALL:
+                return range(self.wire.size)
+            case Text.HEADER:
+                return range(self._header_end)
+            case Text.TEXT:
+                return range(self._header_end, self.wire.size)
+        return self._fields(self.header, section)
+
+    def _part_section(self, section: Section) -> bytes | range | None:
+        part = find(self.root, section.path)
+        if part is None:
+            return None
+        if section.text is Text.ALL:
+            return range(part.body_start, part.body_end)
+        if section.text is Text.MIME:
+            if self._is_sole(part, section.path):
+                # Its header is the message's; of that, what MIME is concerned with (R138).
+                return _mime_fields(self._octets(part.header_start, part.body_start))
+            return range(part.header_start, part.body_start)
+        if not part.is_message:
+            return None
+        message = part.parts[0]
+        if section.text is Text.HEADER:
+            return range(message.header_start, message.body_start)
+        if section.text is Text.TEXT:
+            return range(message.body_start, message.body_end)
+        return self._fields(self._octets(message.header_start, message.body_start), section)
+
+    def _is_sole(self, part: Part, path: tuple[int, ...]) -> bool:
+        """Whether the part is the body of a message that is no multipart."""
+        if len(path) == 1:
+            return part is self.root
+        holder = find(self.root, path[:-1])
+        return holder is not None and holder.is_message and part is holder.parts[0]
+
+    def _fields(self, header: bytes, section: Section) -> bytes:
+        return headers.selected(header, section.fields, negate=section.text is Text.FIELDS_NOT)
+
+    def _octets(self, start: int, stop: int) -> bytes:
+        """A range that is to be in memory, at most `HEADER_OCTETS_MAX`."""
+        stop = min(stop, start + HEADER_OCTETS_MAX)
+        if stop - start <= CHUNK:
+            return self.wire.slice(start, stop)
+        return b"".join(self.wire.chunks(start, stop))
+
+
+def _mime_fields(header: bytes) -> bytes:
+    names = {field.name for field in headers.fields(header)}
+    wanted = [name for name in names if name.lower().startswith((b"content-", b"mime-version"))]
+    return headers.selected(header, wanted)
