@@ -152,8 +152,8 @@ def _settled(
     except StoreError:
         target.maildrop.discard(places)
         raise
-    target.expect(places)
     for place in places:
+        target.expect((place,))
         target.maildrop.settle(place)
     target.maildrop.flush()
     known = [

@@ -44,6 +44,7 @@ from maa.store.watch import Watch
 _NEW, _OTHER = 1, 2
 _CHANGES_KEPT = 256
 _TIDY_AT_ONCE = 200
+_OWN_AT_ONCE = 2000
 # A directory changed within this time may change again without its time showing it (R240).
 _GRANULARITY_NS = 2 * 10**9
 
@@ -170,7 +171,7 @@ class Mailbox:
             return
         scan = self.maildrop.scan(arrivals_only=watched and stale == _NEW and not whole)
         differences = reconcile(scan, self.snapshot.places, self.maildrop.key)
-        if differences.missing:
+        if differences.missing:  # gone, or elsewhere by now
             differences = self._confirmed(differences)
         self._take(differences)
 
@@ -285,6 +286,8 @@ class Mailbox:
         """Each of these places is about to change by our own hand: its event says nothing new."""
         if not self._watched():
             return
+        if len(self._own) > _OWN_AT_ONCE:
+            self.ledger.watcher.drain()  # before the kernel's queue overflows
         with self._own_lock:
             for place in places:
                 self._own[place] = self._own.get(place, 0) + 1

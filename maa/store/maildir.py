@@ -66,7 +66,7 @@ class Maildir:
                     for entry in entries
                     if entry.name[0] != 46 and entry.is_file(follow_symlinks=False)
                 ]
-        return Scan(frozenset(places), whole=not arrivals_only)
+        return Scan(frozenset(places), within=b"new/" if arrivals_only else b"")
 
     def key(self, place: bytes) -> bytes:
         """The base name."""

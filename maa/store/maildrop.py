@@ -18,8 +18,8 @@ class Scan:
     """What a maildrop holds."""
 
     places: frozenset[bytes]
-    whole: bool
-    """All of the maildrop was listed, so what is not in `places` may be gone."""
+    within: bytes = b""
+    """All places that begin so were listed, and no others; empty: the whole maildrop."""
 
 
 class Arriving(Protocol):

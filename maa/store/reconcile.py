@@ -32,10 +32,11 @@ class Differences:
 
 def reconcile(found: Scan, known: Sequence[bytes], key: Key) -> Differences:
     """Compare; `known` are the places by position."""
-    expected = frozenset(known)
+    if found.within:
+        listed = len(found.within)
+        known = [place if place[:listed] == found.within else b"" for place in known]
+    expected = frozenset(known) - {b""}
     strange = found.places - expected
-    if not found.whole:
-        return Differences(tuple(strange), (), (), ())
     absent = expected - found.places
     if not absent and not strange:
         return Differences((), (), (), ())

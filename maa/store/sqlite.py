@@ -24,6 +24,9 @@ SCHEMA = 1
 BUSY_SECONDS = 10.0
 UIDVALIDITY_MAX = 2**31 - 1
 
+# Read now: later it may be asked for with the identity of a user who may not read our files.
+_SCHEMA_SQL = resources.files("maa.store").joinpath("schema.sql").read_text("utf-8")
+
 _log = logging.getLogger(__name__)
 
 
@@ -110,11 +113,10 @@ class SqliteIndex:
 
     def _migrate(self) -> None:
         if not self._db.rows("SELECT 1 FROM sqlite_master WHERE name = 'setting'"):
-            schema = resources.files("maa.store").joinpath("schema.sql").read_text("utf-8")
             generation = secrets.token_hex(8)
             # One script, one transaction: a crash leaves an empty file or a whole schema.
             self._db.script(
-                f"BEGIN IMMEDIATE;\n{schema}\n"
+                f"BEGIN IMMEDIATE;\n{_SCHEMA_SQL}\n"
                 f"INSERT INTO setting VALUES ('schema', '{SCHEMA}');\n"
                 f"INSERT INTO setting VALUES ('generation', '{generation}');\n"
                 "INSERT INTO flag_set VALUES (0, '');\nCOMMIT;"

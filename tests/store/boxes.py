@@ -1,0 +1,49 @@
+"""Mailboxes over real files for the tests of the store."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from maa.store.identity import Identity
+from maa.store.ledger import Ledger
+from maa.store.mailbox import Mailbox
+from maa.store.maildir import Maildir
+from maa.store.watch import Watcher
+
+
+class Boxes:
+    """An account's mailboxes in a directory; `reopened` forgets what is only in memory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.watcher = Watcher()
+        self.ledger = Ledger.open(root, Identity.own(), self.watcher)
+
+    def mailbox(self, name: str = "INBOX") -> Mailbox:
+        path = str(self.root / name)
+        Maildir.create(path)
+        row = self.ledger.index.mailboxes().get(name) or self.ledger.index.create_mailbox(name)
+        mailbox = Mailbox(row, Maildir(path), self.ledger)
+        mailbox.sync()
+        return mailbox
+
+    def reopened(self) -> Boxes:
+        self.ledger.close()
+        self.watcher.close()
+        return Boxes(self.root)
+
+    def deliver(self, key: str, data: bytes = b"Subject: x\n\nbody\n", box: str = "INBOX") -> Path:
+        """What an MDA does: write in tmp, rename into new."""
+        path = self.root / box
+        (path / "tmp" / key).write_bytes(data)
+        return (path / "tmp" / key).rename(path / "new" / key)
+
+    def files(self, box: str = "INBOX") -> set[str]:
+        path = self.root / box
+        return {f"{sub}/{name}" for sub in ("new", "cur", "tmp") for name in os.listdir(path / sub)}
+
+
+def tidied(mailbox: Mailbox) -> None:
+    while mailbox.tidy():
+        pass

@@ -1,0 +1,142 @@
+"""The contract that every implementation of `maa.store.index.Index` must fulfil."""
+
+from pathlib import Path
+
+import pytest
+
+from maa.store.cache import ITEMS_MAX, open_cache
+from maa.store.errors import Unavailable
+from maa.store.index import Change, Counters, MessageRow
+from maa.store.sqlite import SqliteIndex, open_index
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> SqliteIndex:
+    return open_index(tmp_path)
+
+
+def test_R077_a_mailbox_made_again_has_a_greater_uidvalidity(index: SqliteIndex) -> None:
+    first = index.create_mailbox("a")
+    second = index.create_mailbox("b")
+    index.drop_mailbox(first.id)
+    again = index.create_mailbox("a")
+    assert first.uidvalidity < second.uidvalidity < again.uidvalidity < 2**31
+    assert again.id not in (first.id, second.id)
+
+
+def test_messages_come_back_by_uid(tmp_path: Path, index: SqliteIndex) -> None:
+    row = index.create_mailbox("INBOX")
+    number = index.add_flag_set("\\Seen work")
+    rows = [MessageRow(2, b"new/b", 0, 2), MessageRow(1, b"cur/a:2,S", number, 2)]
+    index.apply(row.id, Change(arrivals=rows, counters=Counters(3, 2, 1)))
+    index.close()
+    index = open_index(tmp_path)
+    assert index.messages(row.id) == sorted(rows)
+    assert index.counters(row.id) == Counters(3, 2, 1)
+    assert dict(index.flag_sets()) == {0: "", number: "\\Seen work"}
+
+
+def test_a_change_is_all_or_nothing(index: SqliteIndex) -> None:
+    row = index.create_mailbox("INBOX")
+    good = MessageRow(1, b"new/a", 0, 2)
+    index.apply(row.id, Change(arrivals=[good], counters=Counters(2, 2, 1)))
+    twice = Change(arrivals=[MessageRow(2, b"new/b", 0, 3), good], counters=Counters(3, 3, 1))
+    with pytest.raises(Unavailable):
+        index.apply(row.id, twice)
+    assert index.messages(row.id) == [good]
+    assert index.counters(row.id) == Counters(2, 2, 1)
+
+
+def test_flags_places_and_expunges_are_applied(index: SqliteIndex) -> None:
+    row = index.create_mailbox("INBOX")
+    rows = [MessageRow(uid, b"new/%d" % uid, 0, 2) for uid in (1, 2, 3)]
+    index.apply(row.id, Change(arrivals=rows, counters=Counters(4, 2, 1)))
+    seen = index.add_flag_set("\\Seen")
+    index.apply(
+        row.id,
+        Change(
+            flags=[(1, seen)], places=[(1, b"cur/1:2,S")], expunged=[2], counters=Counters(4, 3, 2)
+        ),
+    )
+    assert index.messages(row.id) == [MessageRow(1, b"cur/1:2,S", seen, 3), rows[2]]
+    assert index.counters(row.id) == Counters(4, 3, 2)
+
+
+def test_R112_subscriptions_need_no_mailbox(index: SqliteIndex) -> None:
+    index.subscribe("nowhere")
+    index.subscribe("nowhere")
+    index.subscribe("Ünïcode")
+    index.unsubscribe("never was")
+    assert index.subscriptions() == {"nowhere", "Ünïcode"}
+    index.unsubscribe("nowhere")
+    assert index.subscriptions() == {"Ünïcode"}
+
+
+def test_renames_are_all_or_nothing(index: SqliteIndex) -> None:
+    a, b = index.create_mailbox("a"), index.create_mailbox("b")
+    with pytest.raises(Unavailable):
+        index.rename_mailboxes([(a.id, "c"), (b.id, "c")])
+    assert set(index.mailboxes()) == {"a", "b"}
+    index.rename_mailboxes([(a.id, "c"), (b.id, "a")])
+    assert {name: row.id for name, row in index.mailboxes().items()} == {"c": a.id, "a": b.id}
+
+
+def test_an_index_of_a_newer_schema_is_refused(tmp_path: Path, index: SqliteIndex) -> None:
+    index.set_setting("schema", "99")
+    index.close()
+    with pytest.raises(Unavailable, match="schema 99"):
+        open_index(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+    (tmp_path / "index.db").write_bytes(b"not a database" * 1000)
+    with pytest.raises(Unavailable):
+        open_index(tmp_path)
+    assert (tmp_path / "index.db").read_bytes().startswith(b"not a database")
+
+
+def test_the_cache_remembers_by_item_and_uid(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, "g")
+    cache.put(1, "envelope/1", {uid: b"%d" % uid for uid in range(1, 2000)})
+    assert cache.get(1, "envelope/1", [3, 5, 1999, 2500]) == {3: b"3", 5: b"5", 1999: b"1999"}
+    assert cache.get(1, "envelope/1", range(10, 13)) == {10: b"10", 11: b"11", 12: b"12"}
+    assert cache.get(1, "envelope/2", [3]) == {}
+    assert cache.get(2, "envelope/1", [3]) == {}
+
+
+def test_the_cache_forgets_messages_and_mailboxes(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, "g")
+    cache.put(1, "a/1", {1: b"1", 2: b"2", 3: b"3"})
+    cache.put_facts(1, [(1, 10, 100), (2, 20, -1), (3, -1, 300)])
+    cache.put_facts(1, [(2, -1, 200), (3, 30, -1)])
+    assert cache.facts(1) == [(1, 10, 100), (2, 20, 200), (3, 30, 300)]
+    cache.forget(1, [1, 3])
+    assert cache.get(1, "a/1", [1, 2, 3]) == {2: b"2"}
+    assert cache.facts(1) == [(2, 20, 200)]
+    cache.forget(1, None)
+    assert cache.get(1, "a/1", [2]) == {} and cache.facts(1) == []
+
+
+def test_the_cache_keeps_a_bounded_number_of_items(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, "g")
+    for number in range(ITEMS_MAX + 5):
+        cache.put(1, f"fields/1:{number}", {1: b"x"})
+    kept = [n for n in range(ITEMS_MAX + 5) if cache.get(1, f"fields/1:{n}", [1])]
+    assert kept == list(range(5, ITEMS_MAX + 5))
+
+
+def test_the_cache_of_another_generation_is_emptied(tmp_path: Path) -> None:
+    cache = open_cache(tmp_path, "one")
+    cache.put(1, "a/1", {1: b"1"})
+    cache.close()
+    again = open_cache(tmp_path, "one")
+    assert again.get(1, "a/1", [1]) == {1: b"1"}
+    again.close()
+    assert open_cache(tmp_path, "two").get(1, "a/1", [1]) == {}
+
+
+def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"damaged" * 5000)
+    cache = open_cache(tmp_path, "g")
+    cache.put(1, "a/1", {1: b"1"})
+    assert cache.get(1, "a/1", [1]) == {1: b"1"}

@@ -1,0 +1,63 @@
+from maa.message.flags import ANSWERED, DELETED, FLAGGED, SEEN
+from maa.store.maildrop import Scan
+from maa.store.reconcile import Differences, merged, reconcile
+
+
+def key(place: bytes) -> bytes:
+    return place[4:].partition(b":2,")[0]
+
+
+def whole(*places: bytes) -> Scan:
+    return Scan(frozenset(places))
+
+
+def test_equal_sides_have_no_differences() -> None:
+    known = [b"cur/a:2,S", b"new/b"]
+    assert reconcile(whole(*known), known, key) == Differences((), (), (), ())
+
+
+def test_a_place_with_a_new_key_is_an_arrival() -> None:
+    found = reconcile(whole(b"cur/a:2,", b"new/b"), [b"cur/a:2,"], key)
+    assert list(found.arrivals) == [b"new/b"]
+    assert not found.missing and not found.moved
+
+
+def test_a_known_key_elsewhere_has_moved() -> None:
+    found = reconcile(whole(b"cur/a:2,FS"), [b"new/a"], key)
+    assert list(found.moved) == [(0, b"cur/a:2,FS")]
+    assert not found.arrivals and not found.missing
+
+
+def test_R240_what_is_not_seen_is_missing_where_the_scan_looked() -> None:
+    known = [b"cur/a:2,", b"cur/b:2,", b"new/c"]
+    assert list(reconcile(whole(b"cur/a:2,", b"new/c"), known, key).missing) == [1]
+    part = Scan(frozenset({b"new/d"}), within=b"new/")
+    assert reconcile(part, known, key) == Differences([b"new/d"], [], [2], [])
+
+
+def test_R244_a_second_message_of_the_same_key_is_a_double() -> None:
+    found = reconcile(whole(b"cur/a:2,S", b"new/a"), [b"cur/a:2,S"], key)
+    assert list(found.doubles) == [b"new/a"]
+    assert not found.arrivals
+
+
+def test_R244_two_arrivals_of_the_same_key_are_one_arrival_and_a_double() -> None:
+    found = reconcile(whole(b"cur/a:2,S", b"new/a"), [], key)
+    assert len(found.arrivals) == len(found.doubles) == 1
+
+
+def test_flags_set_by_another_program_are_added() -> None:
+    assert merged(frozenset({FLAGGED, "work"}), frozenset(), frozenset({SEEN})) == {
+        FLAGGED,
+        "work",
+        SEEN,
+    }
+
+
+def test_flags_cleared_by_another_program_are_removed_and_ours_stay() -> None:
+    known = frozenset({SEEN, ANSWERED, DELETED})
+    assert merged(known, frozenset({SEEN, ANSWERED}), frozenset({SEEN})) == {SEEN, DELETED}
+
+
+def test_a_place_that_shows_no_flags_changes_none() -> None:
+    assert merged(frozenset({SEEN}), frozenset({SEEN}), None) == {SEEN}
