@@ -20,6 +20,7 @@ FIELD_OCTETS_MAX: Final = 1 << 20
 
 _LINE_END: Final = re.compile(rb"\r\n(?![ \t])")
 _BLANKS: Final = b" \t\r\n"
+_FOLD: Final = re.compile(rb"[ \t]*+\r[ \t]*+")
 _ENVELOPE: Final = re.compile(
     rb"\n(date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id)[ \t]*+:([^\n]*+)",
     re.IGNORECASE,
@@ -130,18 +131,21 @@ def selected(header: bytes, names: Collection[bytes], negate: bool = False) -> b
 
 def envelope(header: bytes) -> Envelope:
     """The ENVELOPE of a header; Sender and Reply-To default to From, also when empty (R151)."""
-    # In front a line end, so that every field's name follows one.
-    lines = (b"\n" + header).replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
+    # In front a line end, so that every field's name follows one. Of each fold the CR is left.
+    lines = (b"\n" + header).replace(b"\r\n ", b"\r ").replace(b"\r\n\t", b"\r\t")
     texts: dict[bytes, bytes] = {}
     lists: dict[bytes, tuple[Address, ...]] = {}
     for raw_name, raw in _ENVELOPE.findall(lines):
         name = raw_name.lower()
-        if name in _TEXTS:
-            if name not in texts:
-                texts[name] = raw[:FIELD_OCTETS_MAX].strip(_BLANKS)
-        else:
-            found = addresses.parse(raw[:FIELD_OCTETS_MAX].strip(_BLANKS))
+        text = raw[:FIELD_OCTETS_MAX].strip(_BLANKS)
+        if b"\r" in text:
+            # A subject is folded anywhere between words, with what blanks the sender likes.
+            text = _FOLD.sub(b" ", text) if name == b"subject" else text.replace(b"\r", b"")
+        if name not in _TEXTS:
+            found = addresses.parse(text)
             lists[name] = lists[name] + found if name in lists else found
+        elif name not in texts:
+            texts[name] = text
     sender = lists.get(b"from", ())
     return Envelope(
         date=texts.get(b"date"),

@@ -26,17 +26,14 @@ _WELL_FORMED: Final = re.compile(
 _PARAMETER: Final = re.compile(
     rb';\s*+(%(t)b++)\s*+=\s*+(?:(%(t)b++)|"([^"\\]*+)")' % {b"t": _TOKEN}
 )
-_LEXEME: Final = re.compile(
-    rb'(?P<blank>\s++)|(?P<word>[^\s()\\";/=,]++)|"(?P<quoted>(?:[^"\\]++|\\.)*+)(?:"|\\?\Z)'
-    rb"|(?P<comment>\()|(?P<special>.)",
-    re.DOTALL,
-)
+_BLANKS: Final = re.compile(rb"\s*+")
+_WORD: Final = re.compile(rb'[^\s()\\";/=,]++')
+_LOOSE: Final = re.compile(rb'[^\s;"\\]++')
+_QUOTED: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
 _PARENTHESIS: Final = re.compile(rb"[()\\]")
 _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 _PIECE: Final = re.compile(rb"([^*]+)\*(?:([0-9]{1,5})(\*?))?\Z")
 _UNSAFE: Final = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
-
-Lexeme = tuple[str, bytes]
 
 
 def content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
@@ -50,18 +47,13 @@ def _content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
     match = _WELL_FORMED.match(value)
     if match is not None:
         kind, subtype, tail = match.groups()
-        if subtype is None:
-            return None
-        return kind.lower(), subtype.lower(), _plain_parameters(tail)
-    lexemes = _lexemes(value)
-    head: list[bytes] = []
-    while lexemes and lexemes[0] != ("special", b";"):
-        head.append(lexemes.pop(0)[1])
-        if len(head) > 3:
-            break
-    if len(head) < 3 or head[1] != b"/" or not head[0]:
+        return None if subtype is None else (kind.lower(), subtype.lower(), _plain(tail))
+    reader = _Reader(value)
+    kind = reader.word()
+    subtype = reader.word() if reader.take(b"/") else b""
+    if not kind or not subtype:
         return None
-    return head[0].lower(), head[2].lower(), _loose_parameters(lexemes)
+    return kind.lower(), subtype.lower(), reader.parameters()
 
 
 _cached_type = lru_cache(maxsize=1024)(_content_type)
@@ -71,24 +63,26 @@ def disposition(value: bytes) -> tuple[bytes, Parameters] | None:
     """The disposition and its parameters (RFC 2183 §2); None when there is no word."""
     match = _WELL_FORMED.match(value)
     if match is not None and match[2] is None:
-        return match[1].lower(), _plain_parameters(match[3])
-    lexemes = _lexemes(value)
-    if not lexemes or lexemes[0][0] == "special":
-        return None
-    return lexemes[0][1].lower(), _loose_parameters(lexemes[1:])
+        return match[1].lower(), _plain(match[3])
+    reader = _Reader(value)
+    word = reader.word()
+    return (word.lower(), reader.parameters()) if word else None
 
 
 def languages(value: bytes) -> tuple[bytes, ...]:
     """The tags of Content-Language (RFC 3282 §2)."""
-    return tuple(text for kind, text in _lexemes(value[:4096]) if kind == "word")
+    reader = _Reader(value[:4096])
+    tags = []
+    while tag := reader.word():
+        tags.append(tag)
+        if not reader.take(b","):
+            break
+    return tuple(tags)
 
 
 def token(value: bytes) -> bytes:
     """The first word, as of Content-Transfer-Encoding; comments do not count."""
-    for kind, text in _lexemes(value[:4096]):
-        if kind != "special":
-            return text
-    return b""
+    return _Reader(value[:4096]).word()
 
 
 def parameter(parameters: Parameters, name: bytes) -> bytes | None:
@@ -99,7 +93,7 @@ def parameter(parameters: Parameters, name: bytes) -> bytes | None:
     return None
 
 
-def _plain_parameters(tail: bytes) -> Parameters:
+def _plain(tail: bytes) -> Parameters:
     """The parameters of a value that `_WELL_FORMED` matched."""
     if not tail:
         return ()
@@ -110,61 +104,73 @@ def _plain_parameters(tail: bytes) -> Parameters:
     return _joined(pairs) if b"*" in tail else tuple(pairs)
 
 
-def _lexemes(value: bytes) -> list[Lexeme]:
-    """Words, quoted strings and specials, without blanks and comments; never recurses."""
-    found: list[Lexeme] = []
-    position = 0
-    limit = 8 * PARAMETERS_MAX
-    while len(found) < limit and (match := _LEXEME.match(value, position)):
-        position = match.end()
-        kind = match.lastgroup
-        if kind == "comment":
-            position = _behind_comment(value, position)
-        elif kind == "quoted":
-            found.append(("quoted", _QUOTED_PAIR.sub(rb"\1", match["quoted"])))
-        elif kind is not None and kind != "blank":
-            found.append((kind, match.group()))
-    return found
+class _Reader:
+    """Reads values that are not well-formed, from left to right; never raises or recurses."""
 
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+        self._position = 0
 
-def _behind_comment(value: bytes, position: int) -> int:
-    """Where the comment ends whose parenthesis is just before `position`."""
-    depth = 1
-    while depth:
-        match = _PARENTHESIS.search(value, position)
+    def word(self) -> bytes:
+        """The word here, or nothing; blanks and comments around it are passed."""
+        return self._matched(_WORD)
+
+    def take(self, special: bytes) -> bool:
+        """Pass this octet if it stands here."""
+        self._pass_blanks()
+        found = self._value.startswith(special, self._position)
+        self._position += found
+        return found
+
+    def parameters(self) -> Parameters:
+        """What stands behind semicolons and has an "="; the rest is passed over."""
+        pairs: list[tuple[bytes, bytes]] = []
+        while len(pairs) < PARAMETERS_MAX:
+            semicolon = self._value.find(b";", self._position)
+            if semicolon < 0:
+                break
+            self._position = semicolon + 1
+            name = self.word()
+            if name and self.take(b"="):
+                pairs.append((name.lower(), self._parameter_value()))
+        return _joined(pairs)
+
+    def _parameter_value(self) -> bytes:
+        self._pass_blanks()
+        match = _QUOTED.match(self._value, self._position)
         if match is None:
-            return len(value)
-        position = match.end()
-        if match.group() == b"\\":
+            return self._matched(_LOOSE)
+        self._position = match.end()
+        return _QUOTED_PAIR.sub(rb"\1", match[1])
+
+    def _matched(self, pattern: re.Pattern[bytes]) -> bytes:
+        self._pass_blanks()
+        match = pattern.match(self._value, self._position)
+        if match is None:
+            return b""
+        self._position = match.end()
+        return match.group()
+
+    def _pass_blanks(self) -> None:
+        """Pass blanks and comments."""
+        value = self._value
+        depth = 0
+        position = _BLANKS.match(value, self._position).end()  # type: ignore[union-attr]
+        while value.startswith(b"(", position):
             position += 1
-        else:
-            depth += 1 if match.group() == b"(" else -1
-    return position
-
-
-def _loose_parameters(lexemes: list[Lexeme]) -> Parameters:
-    """Parameters from whatever stands between semicolons; what has no "=" is passed over."""
-    pairs: list[tuple[bytes, bytes]] = []
-    at = 0
-    while at < len(lexemes) and len(pairs) < PARAMETERS_MAX:
-        if lexemes[at] != ("special", b";"):
-            at += 1
-            continue
-        stop = at + 1
-        while stop < len(lexemes) and lexemes[stop] != ("special", b";"):
-            stop += 1
-        name, equals = lexemes[at + 1 : at + 2], lexemes[at + 2 : at + 3]
-        if name and name[0][0] == "word" and equals == [("special", b"=")]:
-            pairs.append((name[0][1].lower(), _loose_value(lexemes[at + 3 : stop])))
-        at = stop
-    return _joined(pairs)
-
-
-def _loose_value(lexemes: list[Lexeme]) -> bytes:
-    """A quoted string, or everything that stands there without quotes."""
-    if lexemes and lexemes[0][0] == "quoted":
-        return lexemes[0][1]
-    return b"".join(text for _, text in lexemes)
+            depth = 1
+            while depth:
+                match = _PARENTHESIS.search(value, position)
+                if match is None:
+                    position, depth = len(value), 0
+                    break
+                position = match.end()
+                if match.group() == b"\\":
+                    position += 1
+                else:
+                    depth += 1 if match.group() == b"(" else -1
+            position = _BLANKS.match(value, position).end()  # type: ignore[union-attr]
+        self._position = min(position, len(value))
 
 
 def _joined(pairs: list[tuple[bytes, bytes]]) -> Parameters:

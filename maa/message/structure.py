@@ -52,7 +52,14 @@ class _Open:
     """A part whose end is not yet known."""
 
     __slots__ = (
-        "body_start", "boundary", "envelope", "fields", "header_start", "lines_before", "parts",
+        "body_start",
+        "boundary",
+        "cut",
+        "envelope",
+        "fields",
+        "header_start",
+        "lines_before",
+        "parts",
         "type",
     )  # fmt: skip
 
@@ -63,6 +70,7 @@ class _Open:
         self.fields: dict[bytes, bytes] = {}
         self.lines_before = 0
         self.boundary: bytes | None = None
+        self.cut: int | None = None
         self.envelope: Envelope | None = None
         self.parts: list[Part] = []
 
@@ -79,19 +87,21 @@ class _Scanner:
 
     def run(self) -> Part:
         window = self._window
-        position = self._begin(0)
-        while True:
-            found = window.delimiter(position - 2, window.size, self._boundaries)
-            if found is None:
-                break
+        line = self._begin(0)
+        begun = True
+        while found := window.delimiter(line - 2, window.size, self._boundaries):
             level = self._levels[found.level]
-            self._close(level + 1, found.at)
-            if found.closing:
+            if begun:
+                self._cut(level + 1, found.at, line)
+            # A line end that ends a delimiter or a header is still inside the parts around it.
+            self._close(level + 1, max(found.at, line))
+            begun = not found.closing
+            if begun:
+                line = self._begin(found.end)
+            else:
                 self._open[level].boundary = None
                 self._note_boundaries()
-                position = found.end
-            else:
-                position = self._begin(found.end)
+                line = found.end
         root = self._close(0, window.size)
         assert root is not None  # the message itself is always open
         return root
@@ -99,7 +109,7 @@ class _Scanner:
     def _begin(self, start: int) -> int:
         """Open the part whose header starts here, and the messages directly inside it.
 
-        Returns where to look for the next delimiter.
+        Returns the line from which to look for a delimiter.
         """
         outer: _Open | None = None
         while True:
@@ -121,14 +131,14 @@ class _Scanner:
     def _header(self, start: int) -> tuple[bytes, int]:
         """The header that starts here, and where the body starts behind it."""
         window = self._window
-        before = start - 2 if start else 0  # the line end before the header
         if not start and window.text(0, 2) == b"\r\n":
-            return b"", min(2, window.size)
+            return b"\r\n", 2
+        before = start - 2 if start else 0  # the line end before the header
         blank = window.blank_line(before)
         # A delimiter ends the part even where its header has no end yet (R141).
         found = window.delimiter(before, blank, self._boundaries) if start else None
         if found is not None:
-            body = max(start, found.at)
+            body = found.at + 2
         else:
             body = min(blank + 4, window.size)
         return window.text(start, body), body
@@ -164,6 +174,16 @@ class _Scanner:
         self._boundaries = tuple(boundary for boundary, _ in reversed(pairs) if boundary)
         self._levels = tuple(level for _, level in reversed(pairs))
 
+    def _cut(self, level: int, at: int, line: int) -> None:
+        """Shorten the parts whose body would begin with a delimiter: its CRLF is not theirs.
+
+        RFC 2046 §5.1.1: a body part is MIME-part-headers [CRLF *OCTET], so without a body
+        it has no blank line either.
+        """
+        empty = [part for part in self._open[level:] if part.body_start >= line]
+        for part in empty:
+            part.cut = max(at, empty[0].header_start)
+
     def _close(self, level: int, at: int) -> Part | None:
         """Close the open parts from the innermost out to `level`; the outermost of them."""
         part = None
@@ -179,7 +199,10 @@ class _Scanner:
         return part
 
     def _finished(self, part: _Open, at: int) -> Part:
-        end = max(at, part.body_start)
+        start, body, end = part.header_start, part.body_start, at
+        if part.cut is not None:
+            end = part.cut
+            start, body = min(start, end), min(body, end)
         type_, subtype, parameters = part.type
         fields = part.fields
         if type_ == b"multipart" and not part.parts:
@@ -188,10 +211,10 @@ class _Scanner:
         tags = fields.get(b"language")
         encoding = fields.get(b"transfer-encoding")
         return Part(
-            header_start=part.header_start,
-            body_start=part.body_start,
+            header_start=start,
+            body_start=body,
             body_end=end,
-            lines=self._window.lines(end) - part.lines_before,
+            lines=max(0, self._window.lines(end) - part.lines_before),
             type=type_,
             subtype=subtype,
             parameters=parameters,

@@ -1,0 +1,186 @@
+"""The scanner against the golden answers of the developers' shared corpus, without a server.
+
+The comparer's own normalisation and its list of debatable answers are used, so a difference
+here is one that FETCH would show. Skipped only where the corpus is not beside the repository.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from maa.message.addresses import Address
+from maa.message.headers import Envelope, envelope, header_end, selected
+from maa.message.octets import WireBytes, crlf
+from maa.message.structure import Part, find, scan
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+
+pytestmark = [
+    pytest.mark.shared,
+    pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here"),
+]
+
+LEAST_AGREEMENT = {
+    "size": 1.0,
+    "envelope": 0.999,
+    "body": 0.999,
+    "bodystructure": 0.999,
+    "whole": 1.0,
+    "section": 0.999,
+    "mime": 0.999,
+    "fields": 0.999,
+    "nosuch": 1.0,
+}
+
+
+def text(octets: bytes | None) -> str | None:
+    return None if octets is None else octets.decode("utf-8", "surrogateescape")
+
+
+def addresses_value(found: tuple[Address, ...]) -> list[list[str | None]] | None:
+    return [[text(a.name), text(a.route), text(a.mailbox), text(a.host)] for a in found] or None
+
+
+def envelope_value(env: Envelope) -> list[Any]:
+    return [
+        text(env.date),
+        text(env.subject),
+        *(
+            addresses_value(found)
+            for found in (env.from_, env.sender, env.reply_to, env.to, env.cc, env.bcc)
+        ),
+        text(env.in_reply_to),
+        text(env.message_id),
+    ]
+
+
+def parameters_value(parameters: tuple[tuple[bytes, bytes], ...]) -> list[str | None] | None:
+    return [text(word) for pair in parameters for word in pair] or None
+
+
+def extension_value(part: Part) -> list[Any]:
+    disposition = part.disposition
+    return [
+        [text(disposition[0]), parameters_value(disposition[1])] if disposition else None,
+        [text(tag) for tag in part.languages] or None,
+        text(part.location),
+    ]
+
+
+def structure_value(part: Part) -> list[Any]:
+    if part.is_multipart:
+        kids = [structure_value(kid) for kid in part.parts]
+        return [*kids, text(part.subtype), parameters_value(part.parameters),
+                *extension_value(part)]  # fmt: skip
+    value: list[Any] = [
+        text(part.type),
+        text(part.subtype),
+        parameters_value(part.parameters),
+        text(part.content_id),
+        text(part.description),
+        text(part.encoding),
+        str(part.octets),
+    ]
+    if part.envelope is not None:
+        inner = structure_value(part.parts[0])
+        value += [envelope_value(part.envelope), inner, str(part.lines)]
+    elif part.type == b"text":
+        value.append(str(part.lines))
+    return [*value, text(part.md5), *extension_value(part)]
+
+
+class Message:
+    """Answers for one message, made of the scanner's results alone."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = crlf(data)
+        self.root = scan(WireBytes(self.data))
+
+    def section(self, name: str) -> bytes | None:
+        """What BODY[name] is: the parts of FETCH that need no server."""
+        numbers, _, rest = name.partition("HEADER.FIELDS")
+        words = (numbers.rstrip(".") + ("." if numbers and rest else "")).strip(".").split(".")
+        path = tuple(int(word) for word in words if word.isdigit())
+        kind = "HEADER.FIELDS" + rest if rest else ".".join(w for w in words if w.isalpha())
+        part = find(self.root, path)
+        if part is None:
+            return None
+        if kind == "MIME":
+            return self.data[part.header_start : part.body_start]
+        if path and kind:
+            if not part.is_message:
+                return None
+            part = part.parts[0]
+        header = self.data[part.header_start : part.body_start]
+        body = self.data[part.body_start : part.body_end]
+        if kind.startswith("HEADER.FIELDS"):
+            names = kind[kind.index("(") + 1 : -1].encode().split()
+            return selected(header, names, negate=kind.startswith("HEADER.FIELDS.NOT"))
+        if kind == "HEADER":
+            return header
+        if kind == "TEXT" or path:
+            return body
+        return header + body
+
+
+@pytest.fixture(scope="module")
+def compare() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("corpus_compare", CORPUS / "compare.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def goldens() -> Iterator[dict[str, Any]]:
+    with gzip.open(CORPUS / "golden" / "messages.jsonl.gz", "rt") as lines:
+        yield from map(json.loads, lines)
+
+
+def tags_by_id() -> dict[str, list[str]]:
+    rows = (line.split("\t") for line in (CORPUS / "MANIFEST.tsv").read_text().splitlines()[1:])
+    return {row[1]: row[9].split() for row in rows}
+
+
+def answers(compare: ModuleType, gold: dict[str, Any]) -> dict[str, Any]:
+    message = Message((CORPUS / "eml" / f"{gold['id']}.eml").read_bytes())
+    header = message.data[: header_end(message.data)]
+    structure = structure_value(message.root)
+
+    def digest(name: str) -> Any:
+        octets = message.section(name)
+        return None if octets is None else compare.digest(octets)
+
+    return {
+        **gold,
+        "size": str(len(message.data)),
+        "env": envelope_value(envelope(header)),
+        "bs": structure,
+        "body": structure,
+        "sec": {name: digest(name) for name in gold["sec"]},
+        "part": gold["part"],
+        "bin": {},
+    }
+
+
+def test_the_corpus_is_read_as_the_golden_server_reads_it(compare: ModuleType) -> None:
+    rules = json.loads((CORPUS / "debatable.json").read_text())
+    report = compare.Report(200, rules, False)
+    tags = tags_by_id()
+    for gold in goldens():
+        gold = {**gold, "bin": {}}
+        compare.compare_message(
+            report, gold["id"], tags[gold["id"]], gold, answers(compare, gold)
+        )
+    for category, least in LEAST_AGREEMENT.items():
+        agreed, differ = report.ok[category], report.bad[category]
+        print(category, agreed, differ, report.deb[category])
+        assert agreed >= least * (agreed + differ), "\n".join(report.first[category][:20])
