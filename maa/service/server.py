@@ -38,7 +38,7 @@ from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.transport.factory import PumpFactory
 from maa.transport.imap import imap_factory
-from maa.transport.pokes import HintReader, Resync
+from maa.transport.pokes import Chores, HintReader, synced, tidied
 from maa.transport.pop3 import pop3_factory
 from maa.transport.sessions import Sessions
 
@@ -98,8 +98,9 @@ class Server(Service):
         logs.bridge()
         self.sessions.start()
         self._watchdog.start()
-        resync = Resync(self.sessions.user_lane)
-        Mailbox.on_stale = resync.stale
+        lane = self.sessions.user_lane
+        Mailbox.on_stale = Chores[Mailbox](lane, synced).put
+        Mailbox.on_untidy = Chores[Mailbox](lane, tidied).put
         if self._hints.fileno() >= 0:
             self._reactor.addReader(self._hints)
         if self._certificate is not None:
@@ -135,7 +136,7 @@ class Server(Service):
 
     def _close(self) -> None:
         self._reactor.removeReader(self._hints)
-        Mailbox.on_stale = None
+        Mailbox.on_stale = Mailbox.on_untidy = None
         self.sessions.close(5)
         self._accounts.close()
         self._watcher.close()

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
@@ -42,6 +43,16 @@ class Stale(Protocol):
         """Read it again. May block."""
 
 
+class Untidy(Protocol):
+    """`maa.store.mailbox.Mailbox`, as far as it is used here."""
+
+    def tidy(self) -> bool:
+        """Do some of what was put off; whether more is left. May block."""
+
+
+Box = TypeVar("Box")
+
+
 @implementer(IReadDescriptor)
 class HintReader:
     """Lets the reactor drain the hints."""
@@ -65,32 +76,41 @@ class HintReader:
         return "hints"
 
 
-class Resync:
-    """Syncs stale mailboxes on worker threads, one sync of a mailbox at a time."""
+class Chores(Generic[Box]):
+    """Does one kind of work for mailboxes on worker threads; at most one job of each waits."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, work: Callable[[Box], bool]) -> None:
+        """`work` may block, and says whether there is more of it."""
         self._lane = lane
+        self._work = work
         self._changing = threading.Lock()
-        self._due: dict[int, Stale] = {}
+        self._due: dict[int, Box] = {}
 
-    def stale(self, mailbox: Stale) -> None:
-        """Have the mailbox synced soon; from any thread, never blocks."""
+    def put(self, mailbox: Box) -> None:
+        """Have the work done soon; from any thread, never blocks."""
         with self._changing:
             if id(mailbox) in self._due:
                 return
             self._due[id(mailbox)] = mailbox
-        self._lane.put(lambda: self._sync(mailbox))
+        self._lane.put(lambda: self._do(mailbox))
 
-    def _sync(self, mailbox: Stale) -> None:
-        try:
-            mailbox.sync()
-        except StoreError as error:
-            _log.info("a watched mailbox cannot be read: %s", error)
-            with self._changing:
-                del self._due[id(mailbox)]
-            return
-        # What came meanwhile was refused above, so it is looked for after the refusing ends.
+    def _do(self, mailbox: Box) -> None:
+        # What comes from here on may find nothing to do; what came before is done below.
         with self._changing:
             del self._due[id(mailbox)]
-        if not mailbox.fresh():
-            self.stale(mailbox)
+        try:
+            if self._work(mailbox):
+                self.put(mailbox)
+        except StoreError as error:
+            _log.info("a mailbox could not be looked after: %s", error)
+
+
+def synced(mailbox: Stale) -> bool:
+    """Read a stale mailbox again; whether it went stale meanwhile."""
+    mailbox.sync()
+    return not mailbox.fresh()
+
+
+def tidied(mailbox: Untidy) -> bool:
+    """Do some of what a mailbox put off until after a reply; whether more is left."""
+    return mailbox.tidy()
