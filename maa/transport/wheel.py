@@ -48,6 +48,8 @@ class Wheel:
         found = self._slots.get(slot)
         if found is not None:
             found.discard(item)
+            if not found:
+                del self._slots[slot]
 
     def _tick(self) -> None:
         self._timer = None

@@ -1,0 +1,76 @@
+# Every target works alone on a fresh clone; Debian needs python3, python3-venv and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# The benchmark's harness and peers, where the developers have them.
+SHARED ?= ../shared
+WORK ?= /var/tmp/maa-bench
+PEERS ?= maa dovecot
+
+.PHONY: help setup run test system-test lint format bench soak coverage build clean
+
+help:
+	@echo "make setup        the virtual environment in $(VENV)"
+	@echo "make run          the demo server, everything under ./var"
+	@echo "make test         unit tests and transcripts"
+	@echo "make system-test  real servers, MDAs and clients (root; installs Debian packages)"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make bench        $(PEERS) side by side, figures under $(WORK) (root)"
+	@echo "make soak         the tests that hold or repeat for long"
+	@echo "make coverage     what the tests reach"
+	@echo "make build        sdist and wheel in dist/"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "maa needs Python 3.11 or newer: make PYTHON=python3.12 setup" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "no ensurepip here: install Debian's python3-venv" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	# compat: twistd finds twisted/plugins only on a real path, not behind an import hook.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --config-settings editable_mode=compat --editable '.[dev]'
+	touch $(READY)
+
+run: setup
+	$(BIN)/twistd --nodaemon --pidfile= maa
+
+test: setup
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+system-test: setup
+	sh tests/system/install.sh
+	$(BIN)/python -m pytest tests/system -o norecursedirs= $(PYTEST_ARGS)
+
+lint: setup
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+bench: setup
+	@test -d $(SHARED)/bench || { echo "no $(SHARED)/bench: make SHARED=FOLDER bench" >&2; exit 1; }
+	mkdir -p $(WORK)
+	cd $(SHARED) && test -d $(WORK)/data || $(PYTHON) -m bench.gen --data $(WORK)/data --owner 5000
+	cd $(SHARED) && MAA_PROJECT=$(CURDIR) $(PYTHON) -m bench --work $(WORK) \
+	  $(foreach peer,$(PEERS),--peer $(peer)) --workload all
+	cd $(SHARED) && $(PYTHON) -m bench.table $(WORK)/figures/figures.jsonl
+
+soak: setup
+	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+
+coverage: setup
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m coverage report --skip-covered
+
+build: setup
+	$(BIN)/python -m build --quiet
+
+clean:
+	rm -rf build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,48 @@
+"""`maa check-config FILE`: would the server start with this file?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from maa.service.config import Config
+from maa.service.reading import ConfigError, load
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to `maa`."""
+    parser = commands.add_parser("check-config", help="check a configuration file")
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Say every fault; 0 when there is none."""
+    try:
+        config = load(arguments.file)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for remark in remarks(config):
+        print(f"{arguments.file}: note: {remark}")
+    print(f"{arguments.file}: no faults")
+    return 0
+
+
+def remarks(config: Config) -> list[str]:
+    """What is allowed, and perhaps not meant."""
+    found = []
+    if config.workers != 1:
+        found.append("workers: this version serves with one process")
+    files = {"tls.certificate": config.tls.certificate, "tls.key": config.tls.key}
+    if "password-file" in config.auth.sources:
+        files["auth.password-file.path"] = config.auth.password_file.path
+    if "saslauthd" in config.auth.sources:
+        files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
+    found += [
+        f"{key}: {file} is not there" for key, file in files.items() if file and not file.exists()
+    ]
+    if config.tls.plaintext_login == "always":
+        found.append("tls.plaintext_login: passwords may cross the network unencrypted")
+    return found

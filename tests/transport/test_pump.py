@@ -1,0 +1,419 @@
+"""The pump over a transport in memory, with threads and time in the test's hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from twisted.internet.error import ConnectionDone
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransportWithDisconnection
+from twisted.python.failure import Failure
+
+from maa.conversation import Peer
+from maa.transport.pump import SLICE_OCTETS, WAITING_OCTETS, Pump
+from maa.transport.sessions import Limits, Sessions
+
+from .talk import HandLane, Talk
+
+
+class Wire(StringTransportWithDisconnection):
+    """What a client's socket sees."""
+
+    producer: Pump | None
+    aborted = False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        pass
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        pass
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+        self.loseConnection()
+
+    def take(self) -> bytes:
+        sent = self.value()
+        self.clear()
+        return sent
+
+
+@dataclass
+class Client:
+    """One connection."""
+
+    pump: Pump
+    wire: Wire
+    talks: list[Talk]
+
+    @property
+    def talk(self) -> Talk:
+        return self.talks[0]
+
+    def send(self, data: bytes) -> bytes:
+        self.pump.dataReceived(data)
+        return self.wire.take()
+
+    def hang_up(self) -> None:
+        self.pump.connectionLost(Failure(ConnectionDone()))
+
+
+@dataclass
+class Net:
+    """A process's sessions, and clients of it."""
+
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self.clock = Clock()
+        self.users, self.strangers = HandLane(), HandLane()
+        self.sessions = Sessions(
+            self.clock,
+            lambda call, *arguments: call(*arguments),
+            self.limits,
+            user_lane=self.users,
+            login_lane=self.strangers,
+        )
+
+    def client(self, address: str = "192.0.2.1", tls: bool = False) -> Client:
+        talks: list[Talk] = []
+
+        def converse(peer: Peer, wake: object) -> Talk:
+            talks.append(Talk(peer, wake))  # type: ignore[arg-type]
+            return talks[-1]
+
+        pump = Pump(self.sessions, converse, address, implicit_tls=tls, refusal=b"too many\r\n")
+        wire = Wire()
+        wire.protocol = pump  # type: ignore[assignment]
+        pump.makeConnection(wire)  # type: ignore[arg-type]
+        return Client(pump, wire, talks)
+
+    def greeted(self, address: str = "192.0.2.1") -> Client:
+        client = self.client(address)
+        assert client.wire.take() == b"hello\r\n"
+        return client
+
+    def tick(self, seconds: float) -> None:
+        self.clock.pump([1.0] * int(seconds))
+
+
+@pytest.fixture
+def net() -> Net:
+    return Net()
+
+
+def test_a_burst_of_commands_is_one_step_and_one_write(net: Net) -> None:
+    client = net.greeted()
+    writes: list[bytes] = []
+    client.wire.write = writes.append  # type: ignore[method-assign,assignment]
+    client.send(b"echo one\r\necho two\r\necho three\r\n")
+    assert writes == [b"one\r\ntwo\r\nthree\r\n"]
+    assert net.sessions.counters.steps == 1
+
+
+def test_commands_split_anywhere_are_answered_all_the_same(net: Net) -> None:
+    client = net.greeted()
+    answers = b"".join(client.send(bytes([octet])) for octet in b"echo one\r\necho two\r\n")
+    assert answers == b"one\r\ntwo\r\n"
+
+
+def test_a_step_in_memory_needs_no_thread(net: Net) -> None:
+    net.greeted().send(b"echo one\r\n")
+    assert net.users.jobs == net.strangers.jobs == []
+
+
+def test_a_slow_step_goes_on_where_it_stopped_on_a_thread(net: Net) -> None:
+    client = net.greeted()
+    assert client.send(b"slow work\r\n") == b"going to "
+    assert client.wire.take() == b""
+    net.strangers.run()
+    assert client.wire.take() == b"work\r\n"
+
+
+def test_users_and_strangers_have_threads_of_their_own(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    assert (len(net.strangers.jobs), len(net.users.jobs)) == (1, 0)
+    net.strangers.run()
+    client.send(b"login\r\n")
+    client.send(b"slow work\r\n")
+    assert (len(net.strangers.jobs), len(net.users.jobs)) == (0, 1)
+
+
+def test_R045_input_during_a_step_waits_and_is_not_fed(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    client.talk.entered = 1  # Talk.feed refuses while this is set
+    assert client.send(b"echo next\r\n") == b""
+    client.talk.entered = 0
+    net.strangers.run()
+    assert client.wire.take() == b"work\r\nnext\r\n"
+
+
+def test_R045_reading_pauses_while_much_input_waits_for_a_step(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    client.send(b"echo " + b"y" * (WAITING_OCTETS - 7) + b"\r\n")
+    assert client.wire.producerState == "paused"
+    net.strangers.run()
+    assert client.wire.producerState == "producing"
+    assert client.wire.take().endswith(b"yyy\r\n")
+
+
+def test_R226_no_slice_is_taken_while_the_transport_is_full(net: Net) -> None:
+    client = net.greeted()
+    client.pump.pauseProducing()
+    client.send(b"much 3\r\n")
+    assert client.talk.taken == 0
+    client.pump.resumeProducing()
+    assert client.talk.taken == 3
+
+
+def test_R226_a_full_transport_stops_a_step_between_slices(net: Net) -> None:
+    client = net.greeted()
+    write = client.wire.write
+
+    def full(data: bytes) -> None:
+        write(data)
+        client.pump.pauseProducing()
+
+    client.wire.write = full  # type: ignore[method-assign]
+    client.send(b"much 3\r\necho next\r\n")
+    for slices in (1, 2, 3):
+        assert client.talk.taken == slices
+        client.pump.resumeProducing()
+    assert client.wire.value().endswith(b"\r\nenough\r\nnext\r\n")
+
+
+def test_a_slice_is_about_64_KiB(net: Net) -> None:
+    client = net.greeted()
+    writes: list[int] = []
+    client.wire.write = lambda data: writes.append(len(data))  # type: ignore[method-assign]
+    client.send(b"much 2\r\n")
+    assert writes == [SLICE_OCTETS, SLICE_OCTETS, len(b"\r\nenough\r\n")]
+
+
+def test_a_slow_step_begins_only_when_the_transport_has_room(net: Net) -> None:
+    client = net.greeted()
+    client.wire.write = lambda data: client.pump.pauseProducing()  # type: ignore[method-assign]
+    client.send(b"slow work\r\n")
+    assert net.strangers.jobs == []
+    client.pump.resumeProducing()
+    assert len(net.strangers.jobs) == 1
+
+
+def test_R222_a_delay_holds_no_thread(net: Net) -> None:
+    client = net.greeted()
+    assert client.send(b"delay later\r\necho next\r\n") == b""
+    assert net.strangers.jobs == []
+    net.clock.advance(5)
+    assert client.wire.take() == b"later\r\nnext\r\n"
+
+
+def test_quit_closes_behind_the_answer_and_hears_nothing_more(net: Net) -> None:
+    client = net.greeted()
+    assert client.send(b"quit\r\necho next\r\n") == b"bye\r\n"
+    assert client.wire.disconnecting or not client.wire.connected
+    assert client.talk.heard == ["quit"]
+
+
+def test_an_error_of_ours_ends_that_connection_alone(
+    net: Net, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, other = net.greeted(), net.greeted()
+    assert client.send(b"crash\r\n") == b"now\r\n"
+    assert not client.wire.connected
+    assert "a bug of ours" in caplog.text
+    assert other.send(b"echo here\r\n") == b"here\r\n"
+
+
+def test_a_lost_connection_is_given_back_once_on_a_thread(net: Net) -> None:
+    client = net.greeted()
+    client.hang_up()
+    net.clock.advance(0)
+    assert client.talk.heard == []
+    net.users.run()
+    assert client.talk.heard == ["lost"]
+
+
+def test_a_connection_lost_during_a_step_is_given_back_behind_it(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    client.hang_up()
+    net.clock.advance(0)
+    assert net.users.jobs == []
+    net.strangers.run()
+    net.clock.advance(0)
+    net.users.run()
+    assert client.talk.heard == ["slow work", "lost"]
+
+
+def test_a_connection_lost_during_a_delay_leaves_no_timer(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"delay later\r\n")
+    client.hang_up()
+    net.clock.advance(0)
+    net.users.run()
+    assert client.talk.heard == ["delay later", "lost"]
+    net.tick(10)
+    assert net.clock.getDelayedCalls() == []
+
+
+def test_a_poke_reaches_an_idle_session(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"idle\r\n")
+    client.talk.wake()
+    assert client.wire.take() == b"poked\r\n"
+
+
+def test_a_poke_during_a_step_is_kept(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"idle\r\n")
+    client.send(b"slow work\r\n")
+    client.talk.wake()
+    net.strangers.run()
+    assert client.wire.take() == b"work\r\npoked\r\n"
+
+
+def test_many_wakes_are_one_poke(net: Net) -> None:
+    calls: list[object] = []
+    net.sessions.call_from_thread = lambda call, *arguments: calls.append(call)
+    client = net.greeted()
+    for _ in range(5):
+        client.talk.wake()
+    assert len(calls) == 1
+
+
+def test_a_client_that_sends_no_more_is_answered_and_let_go(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    client.pump.readConnectionLost()
+    assert client.wire.connected
+    net.strangers.run()
+    assert client.wire.take() == b"work\r\n"
+    assert not client.wire.connected
+
+
+def test_R038_a_silent_user_is_told_and_let_go(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"login\r\n")
+    net.tick(999)
+    assert client.wire.take() == b""
+    net.tick(65)
+    assert client.wire.take() == b"too slow\r\n"
+    assert not client.wire.connected
+
+
+def test_R038_any_octet_of_a_user_resets_the_time(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"login\r\n")
+    for _ in range(3):
+        net.tick(990)
+        client.send(b"x")
+    assert client.wire.connected
+
+
+def test_R222_dripping_octets_do_not_extend_the_time_for_login(net: Net) -> None:
+    client = net.greeted()
+    for _ in range(13):
+        net.tick(10)
+        client.send(b"x")
+    assert not client.wire.connected
+    assert net.sessions.counters.timed_out == 1
+
+
+def test_R222_a_handshake_has_a_minute(net: Net) -> None:
+    late, done = net.client(tls=True), net.client(tls=True)
+    done.pump.handshakeCompleted()
+    net.tick(62)
+    assert late.wire.aborted
+    assert not done.wire.aborted
+
+
+def test_R226_a_reader_that_takes_nothing_for_ten_minutes_is_cut_off(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"login\r\n")
+    client.pump.pauseProducing()
+    net.tick(595)
+    assert not client.wire.aborted
+    net.tick(70)
+    assert client.wire.aborted
+
+
+def test_one_timer_serves_all_connections(net: Net) -> None:
+    for _ in range(50):
+        net.greeted()
+    assert len(net.clock.getDelayedCalls()) == 1
+
+
+def test_R222_with_too_many_strangers_the_oldest_goes() -> None:
+    net = Net(Limits(strangers=2))
+    first, second = net.greeted("192.0.2.1"), net.greeted("192.0.2.2")
+    third = net.greeted("192.0.2.3")
+    assert first.wire.aborted
+    assert second.send(b"echo 2\r\n") == b"2\r\n"
+    assert third.send(b"echo 3\r\n") == b"3\r\n"
+
+
+def test_R222_an_address_with_too_many_strangers_loses_its_own_oldest() -> None:
+    net = Net(Limits(strangers_per_address=2))
+    other = net.greeted("192.0.2.9")
+    clients = [net.greeted("192.0.2.1") for _ in range(3)]
+    assert [client.wire.aborted for client in clients] == [True, False, False]
+    assert not other.wire.aborted
+
+
+def test_R222_who_has_logged_in_is_never_dropped_for_a_stranger() -> None:
+    net = Net(Limits(strangers=1))
+    user = net.greeted()
+    user.send(b"login\r\n")
+    net.greeted()
+    net.greeted()
+    assert user.send(b"echo here\r\n") == b"here\r\n"
+
+
+def test_beyond_the_limit_a_connection_is_refused_politely() -> None:
+    net = Net(Limits(connections=1))
+    net.greeted()
+    refused = net.client()
+    assert refused.wire.take() == b"too many\r\n"
+    assert not refused.wire.connected
+    assert refused.talks == []
+
+
+def test_R252_the_stop_takes_leave_of_everybody(net: Net) -> None:
+    clients = [net.greeted() for _ in range(3)]
+    stopped = net.sessions.stop(30)
+    assert [client.wire.take() for client in clients] == [b"stopping\r\n"] * 3
+    assert stopped.called
+    assert all(not client.wire.connected for client in clients)
+
+
+def test_R252_a_step_under_way_is_answered_before_the_farewell(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow work\r\n")
+    stopped = net.sessions.stop(30)
+    assert not stopped.called
+    net.strangers.run()
+    assert client.wire.take() == b"work\r\nstopping\r\n"
+    assert stopped.called
+
+
+def test_R252_a_message_being_sent_may_end(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"append\r\n")
+    stopped = net.sessions.stop(30)
+    assert client.send(b"appended\r\n") == b"appended\r\n"
+    assert stopped.called
+
+
+def test_R252_who_does_not_end_is_cut_off(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"append\r\n")
+    stopped = net.sessions.stop(30)
+    net.clock.advance(29)
+    assert not stopped.called
+    net.clock.advance(1)
+    assert stopped.called
+    assert client.wire.aborted
