@@ -64,6 +64,13 @@ def is_below(name: str, parent: str) -> bool:
     return key(name).startswith(key(parent) + SEPARATOR)
 
 
+def moved(name: str, old: str, new: str) -> str:
+    """What a mailbox called `old`, or one below it, is called when `old` becomes `new`."""
+    # By elements: forms of one name that differ in composition differ in length.
+    depth = len(normalised(old).split(SEPARATOR))
+    return SEPARATOR.join([new, *name.split(SEPARATOR)[depth:]])
+
+
 def directory(name: str) -> str:
     """The directory of a mailbox other than INBOX (Maildir++)."""
     return SEPARATOR + encoded(name)

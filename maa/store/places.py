@@ -41,6 +41,15 @@ class Place:
         return cls(format, checked_template(path))
 
 
+def template_fault(text: str) -> str | None:
+    """What is wrong with a place in a configuration; None: nothing."""
+    try:
+        Place.parse(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def checked_template(path: str, home: bool = True) -> str:
     """A path template that can be filled; ValueError says what is wrong with it.
 

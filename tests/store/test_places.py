@@ -7,7 +7,7 @@ import re
 import pytest
 
 from maa.store.errors import Unavailable
-from maa.store.places import MailPaths, MailPlaces, Place
+from maa.store.places import MailPaths, MailPlaces, Place, template_fault
 from maa.user import User
 
 PLACES = MailPlaces.parse("/home/{user}", "maildir:{home}/Maildir", "maildir:~/Maildir/")
@@ -70,6 +70,10 @@ def test_a_wrong_place_of_one_user_harms_only_that_user() -> None:
 def test_configuration_faults_say_what_is_wrong(text: str, complaint: str) -> None:
     with pytest.raises(ValueError, match=re.escape(complaint)):
         Place.parse(text)
+    fault = template_fault(text)
+    assert fault is not None
+    assert complaint in fault
+    assert template_fault("maildir:/mail/{user}") is None
 
 
 def test_a_home_cannot_be_made_of_itself() -> None:

@@ -1,0 +1,250 @@
+"""One user's mailboxes, as the protocols use them: list, open, create, delete, rename, subscribe.
+
+Which mailboxes there are is `maa.store.tree`'s to know. Opened ones stay in memory, one
+`Mailbox` for all sessions of this process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import weakref
+from typing import Final
+
+from maa.store import names, roles
+from maa.store.errors import (
+    CannotChange,
+    HasChildren,
+    MailboxExists,
+    NoSpace,
+    NotSelectable,
+    Unavailable,
+)
+from maa.store.folders import Folder
+from maa.store.hold import Hold
+from maa.store.keeper import Keeper
+from maa.store.ledger import Ledger
+from maa.store.listing import Listed
+from maa.store.mailbox import Mailbox
+from maa.store.maildir import Maildir
+from maa.store.names import INBOX, SEPARATOR, key
+from maa.store.places import MailPaths
+from maa.store.tree import Tree
+from maa.user import User
+
+__all__ = ["Account", "Listed"]
+
+MAILBOXES_KEPT: Final = 256
+"""Opened mailboxes of an account that stay in memory though no session has them selected."""
+_ROLES_DONE: Final = "roles"
+
+_log = logging.getLogger(__name__)
+
+
+class Account:
+    """A user's mailboxes, shared by all sessions of this process."""
+
+    separator: Final = SEPARATOR
+
+    def __init__(self, user: User, paths: MailPaths, state: str, ledger: Ledger) -> None:
+        """An account whose `state` directory exists; `prepare` it before its first use."""
+        self.user = user
+        self.ledger = ledger
+        self._state = state
+        self._tree = Tree(paths, state, ledger)
+        self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
+        self._inodes: dict[str, int] = {}
+        self._kept: Keeper[str, Mailbox] = Keeper(MAILBOXES_KEPT)
+
+    def prepare(self) -> None:
+        """Make what must exist, remove what a killed process left; may block."""
+        with self.ledger.held():
+            self._tree.make_inbox()
+            self._tree.make_root()
+            self._tree.folders.sweep()
+            with self._tree.changing():
+                if self.ledger.index.get_setting(_ROLES_DONE) is None:
+                    self._give_roles()
+
+    # --- memory only
+
+    def opened(self, name: str) -> Mailbox | None:
+        """The mailbox, if it is open and nothing happened to it meanwhile."""
+        mailbox = self._mailboxes.get(name)
+        if mailbox is None:
+            mailbox = self._mailboxes.get(key(names.normalised(name)))
+        # `fresh` drains the watcher, so what it saw of the folders is asked for after it.
+        if mailbox is None or mailbox.gone or not mailbox.fresh() or not self._tree.trusted:
+            return None
+        self._kept.touch(key(mailbox.name), mailbox)
+        return mailbox
+
+    # --- the mailboxes there are
+
+    def mailboxes(self) -> tuple[Listed, ...]:
+        """Every mailbox and every parent that is none itself; INBOX first."""
+        known = self._tree.listed_now()
+        if known is not None:
+            return known
+        with self.ledger.held():
+            self._look()
+            return self._tree.listed
+
+    def open(self, name: str) -> Mailbox:
+        """The mailbox, up to date; MailboxNotFound, NotSelectable, InvalidName."""
+        with self.ledger.held():
+            self._look()
+            inbox = names.normalised(name) == INBOX
+            folder = None if inbox else self._tree.place(name)
+            where = INBOX if folder is None else key(folder.name)
+            mailbox = self._mailboxes.get(where)
+            if mailbox is None or mailbox.gone:
+                mailbox = self._new(folder)
+                self._mailboxes[where] = mailbox
+            elif not mailbox.fresh():
+                mailbox.sync()
+            self._kept.touch(where, mailbox)
+            return mailbox
+
+    def _new(self, folder: Folder | None) -> Mailbox:
+        if folder is None:
+            self._tree.make_inbox()
+            name, path = INBOX, self._tree.inbox
+        else:
+            name, path = folder.name, folder.path
+        mailbox = Mailbox(self._tree.row(name), Maildir(path), self.ledger)
+        mailbox.sync()
+        if folder is not None:
+            self._inodes[key(name)] = folder.inode
+        return mailbox
+
+    def _look(self) -> None:
+        """Keep up with the folders; opened mailboxes whose directory is another one are gone."""
+        if not self._tree.look():
+            return
+        for where, mailbox in list(self._mailboxes.items()):
+            folder = self._tree.find(where)
+            if where != INBOX and (folder is None or folder.inode != self._inodes.get(where)):
+                self._retire(where, mailbox)
+
+    def _retire(self, where: str, mailbox: Mailbox | None) -> None:
+        self._mailboxes.pop(where, None)
+        self._inodes.pop(where, None)
+        self._kept.drop(where)
+        if mailbox is not None:
+            mailbox.gone = True
+
+    # --- changing which there are
+
+    def create(self, name: str, use: str | None = None) -> None:
+        """CREATE (RFC 3501 §6.3.3); MailboxExists, InvalidName, CannotChange."""
+        name = names.checked(name)
+        with self._tree.changing():
+            if name == INBOX or self._tree.find(name) is not None:
+                raise MailboxExists(name)
+            taken = {taken for _, taken in self._tree.uses()}
+            if use is None:
+                suggested = roles.use_of_name(name)
+                use = None if suggested in taken else suggested
+            elif use not in roles.USES or use in taken:
+                raise CannotChange(f"the special use {use} cannot be given")
+            self._tree.create(name, use)
+
+    def delete(self, name: str) -> None:
+        """DELETE: the mailboxes below it and its subscription stay (R099, R100)."""
+        if names.normalised(name) == INBOX:
+            raise CannotChange("INBOX cannot be deleted")
+        with self._tree.changing():
+            try:
+                folder = self._tree.place(name)
+            except NotSelectable:
+                raise HasChildren(name) from None
+            trash = self._tree.remove(folder)
+            self._retire(key(folder.name), self._mailboxes.get(key(folder.name)))
+        # Many files take long to remove, and nobody has to wait for that.
+        with self.ledger.identity:
+            self._tree.folders.discard(trash)
+
+    def rename(self, old: str, new: str) -> None:
+        """RENAME with all below it, and their subscriptions (R101, R102, Q-16)."""
+        new = names.checked(new)
+        if names.normalised(old) == INBOX:
+            self.create(new)
+            inbox = self.open(INBOX)
+            inbox.move(list(inbox.snapshot.uids), self.open(new))
+            return
+        with self._tree.changing():
+            moving = self._subtree(old)
+            if names.is_below(new, names.normalised(old)):
+                raise CannotChange("a mailbox cannot be moved below itself")
+            targets = [names.checked(names.moved(folder.name, old, new)) for folder in moving]
+            for target in targets:
+                if target == INBOX or self._tree.find(target) is not None:
+                    raise MailboxExists(target)
+            for folder in moving:
+                self._retire(key(folder.name), self._mailboxes.get(key(folder.name)))
+            self._tree.rename(moving, targets)
+            self._move_subscriptions(old, new)
+
+    def _subtree(self, name: str) -> list[Folder]:
+        """A mailbox, or what is only a parent, with all below it."""
+        below = self._tree.below(names.normalised(name))
+        try:
+            return [self._tree.place(name), *below]
+        except NotSelectable:
+            return below
+
+    # --- subscriptions
+
+    def subscriptions(self) -> frozenset[str]:
+        """The subscribed names, whether or not such mailboxes exist (R107)."""
+        with self.ledger.held():
+            return self.ledger.index.subscriptions()
+
+    def subscribe(self, name: str) -> None:
+        """SUBSCRIBE any name that a mailbox could have (R112, Q-17)."""
+        name = names.checked(name)
+        with self.ledger.held():
+            self.ledger.index.subscribe(name)
+
+    def unsubscribe(self, name: str) -> None:
+        """UNSUBSCRIBE; a name that is not subscribed is no error (R112)."""
+        wanted = key(names.normalised(name))
+        with self.ledger.held():
+            for subscribed in self.ledger.index.subscriptions():
+                if key(subscribed) == wanted:
+                    self.ledger.index.unsubscribe(subscribed)
+
+    def _move_subscriptions(self, old: str, new: str) -> None:
+        old = names.normalised(old)
+        for name in self.ledger.index.subscriptions():
+            if key(name) == key(old) or names.is_below(name, old):
+                self.ledger.index.unsubscribe(name)
+                self.ledger.index.subscribe(names.moved(name, old, new))
+
+    # --- the rest
+
+    def hold_maildrop(self) -> Hold:
+        """POP3's exclusive lock on the maildrop (R199); MaildropInUse."""
+        with self.ledger.identity:
+            return Hold.take(os.path.join(self._state, "pop3.lock"))
+
+    def _give_roles(self) -> None:
+        """At the first login, one mailbox for each special use, and subscriptions (L-1, L-2)."""
+        uses = self._tree.uses()
+        given = {use for _, use in uses if use is not None}
+        # Most clients show subscribed mailboxes only: what another server had is not to vanish.
+        for name in (INBOX, *(name for name, _ in uses)):
+            self.ledger.index.subscribe(name)
+        found = roles.found([name for name, use in uses if use is None], given)
+        try:
+            for use in roles.USES:
+                if use in found:
+                    self._tree.set_use(found[use], use)
+                elif use not in given:
+                    self._tree.create(roles.NAMES[use], use)
+                    self.ledger.index.subscribe(roles.NAMES[use])
+        except (CannotChange, NoSpace, Unavailable) as error:
+            _log.warning("user %s has not all special mailboxes: %s", self.user.name, error)
+            return
+        self.ledger.index.set_setting(_ROLES_DONE, "given")

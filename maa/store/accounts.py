@@ -1,0 +1,156 @@
+"""The accounts of all users, opened when they are first needed and kept in memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import stat
+import threading
+import weakref
+from collections import deque
+from pathlib import Path
+from typing import Final
+
+from maa.store.account import Account
+from maa.store.errors import Unavailable
+from maa.store.folders import disk_errors, make_directories
+from maa.store.identity import Identity
+from maa.store.keeper import Keeper
+from maa.store.ledger import Ledger
+from maa.store.places import MailPlaces
+from maa.store.watch import Watcher
+from maa.user import User, usable_name
+
+ACCOUNTS_KEPT: Final = 2000
+# index.db and cache.db, each with its WAL and shared memory, and some to spare.
+_DESCRIPTORS_EACH: Final = 8
+_LOCKS: Final = 64
+_DATABASES: Final = ("index.db", "cache.db")
+
+_log = logging.getLogger(__name__)
+
+
+class Accounts:
+    """Every user's account."""
+
+    def __init__(
+        self, state: str, places: MailPlaces, watcher: Watcher, kept: int = ACCOUNTS_KEPT
+    ) -> None:
+        """Keep indexes below the directory `state`; it is made when the first account is."""
+        self.watcher = watcher
+        self._state = state
+        self._places = places
+        self._accounts: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._kept: Keeper[str, Account] = Keeper(
+            max(1, min(kept, descriptors // 2 // _DESCRIPTORS_EACH))
+        )
+        # One thread opens an account while others wait for it, without a lock for each name.
+        self._opening = [threading.Lock() for _ in range(_LOCKS)]
+        self._retired: deque[Ledger] = deque()
+
+    def opened(self, user: User) -> Account | None:
+        """The account, if it is open already; memory only."""
+        account = self._accounts.get(user.name)
+        if account is None or account.user != user:
+            return None
+        self._kept.touch(user.name, account)
+        return account
+
+    def open(self, user: User) -> Account:
+        """The account; what it needs is made when it is not there. Unavailable, NoSpace."""
+        self._close_retired()
+        with self._opening[hash(user.name) % _LOCKS]:
+            account = self.opened(user)
+            if account is None:
+                account = self._open(user)
+                self._accounts[user.name] = account
+                self._kept.touch(user.name, account)
+            return account
+
+    def close(self) -> None:
+        """Give all files back; the accounts must not be used any more."""
+        for account in list(self._accounts.values()):
+            account.ledger.close()
+        self._accounts.clear()
+        self._close_retired()
+
+    def _open(self, user: User) -> Account:
+        paths = self._places.of(user)
+        identity = Identity.of(user)
+        directory = self._make_state(user.name, identity)
+        ledger = Ledger.open(Path(directory), identity, self.watcher)
+        try:
+            account = Account(user, paths, directory, ledger)
+            account.prepare()
+        except BaseException:
+            ledger.close()
+            raise
+        # Nobody has it any more: closing may block, so the next `open` does that.
+        weakref.finalize(account, self._retired.append, ledger).atexit = False
+        return account
+
+    def _close_retired(self) -> None:
+        while self._retired:
+            try:
+                ledger = self._retired.popleft()
+            except IndexError:
+                return  # another thread was faster
+            ledger.close()
+
+    def _make_state(self, name: str, identity: Identity) -> str:
+        """`STATE/users/NAME`, which belongs to the user and is closed to everybody else."""
+        if not usable_name(name):
+            raise Unavailable("the name cannot be part of a path")
+        users = os.path.join(self._state, "users")
+        path = os.path.join(users, name)
+        with disk_errors(path):
+            if not os.path.lexists(path):
+                own = Identity.own()
+                # Anybody may pass, on the way to what is theirs; only we may add.
+                make_directories(os.path.dirname(self._state))
+                _make_passage(self._state, 0o711)
+                _make_passage(users, 0o711 if identity == own else 0o771)
+                _make_private(path, identity, own)
+            self._check_state(path, identity)
+            with identity:
+                for database in _DATABASES:
+                    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                    os.close(os.open(os.path.join(path, database), flags, 0o600))
+        return path
+
+    def _check_state(self, path: str, identity: Identity) -> None:
+        found = os.lstat(path)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != identity.uid:
+            _log.error("%s is not a directory of uid %d: change its owner", path, identity.uid)
+            raise Unavailable(f"{path} belongs to somebody else")
+        if found.st_mode & 0o077:
+            with identity:
+                os.chmod(path, 0o700)
+
+
+def _make_passage(path: str, mode: int) -> None:
+    """Make a directory of this process; in one that is there, keep other rights as they are."""
+    try:
+        os.mkdir(path)
+        os.chmod(path, mode)  # whatever the umask took
+    except FileExistsError:
+        present = stat.S_IMODE(os.stat(path).st_mode)
+        if present & mode != mode:
+            os.chmod(path, present | mode)
+
+
+def _make_private(path: str, identity: Identity, own: Identity) -> None:
+    """Make a directory that belongs to the user, in one that belongs to this process."""
+    try:
+        if identity == own:
+            os.mkdir(path, 0o700)
+            return
+        # As the user, but with our group, which alone may write there: so neither the right
+        # to change owners is needed, nor can a user put anything there.
+        with Identity(identity.uid, own.gid, (identity.gid,)):
+            os.mkdir(path, 0o700)
+            os.chown(path, -1, identity.gid)
+    except FileExistsError:
+        return  # another process was faster
