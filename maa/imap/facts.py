@@ -1,0 +1,134 @@
+"""What decides the conditions of SEARCH: flags, sizes, dates, header fields (RFC 3501 §6.4.4).
+
+Each function takes what is known of some messages, by position, and gives the positions for
+which one condition holds. `HEADER_TEXT` is what the cache keeps of a header: the fields that
+people search in, decoded and folded, so that a second search reads no message.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from maa.imap.search_keys import HasFlag, InHeader, InSet, Internal, Sent, Size
+from maa.message import headers
+from maa.message.dates import sent_date
+from maa.message.flags import RECENT
+from maa.message.words import decoded, folded
+from maa.store.snapshot import UNKNOWN
+from maa.store.view import View
+
+HEADER_TEXT: Final = "search/1"
+"""Cache item: the fields of `SLOTS`, then the sent day, NUL between them."""
+SLOTS: Final = {
+    b"SUBJECT": 0, b"FROM": 1, b"TO": 2, b"CC": 3, b"BCC": 4, b"MESSAGE-ID": 5,
+}  # fmt: skip
+_SENT: Final = len(SLOTS)
+_THERE: Final = b"\x01"
+"""Before the text of a field that the header has; an absent one has no octet at all."""
+
+_EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
+_DAY_SECONDS: Final = 86400
+
+
+def numbered(leaf: InSet, view: View) -> set[int]:
+    """Positions of a set; numbers that no message has match nothing (R178)."""
+    uids = view.uids
+    numbers = uids if leaf.by_uid else range(1, len(uids) + 1)
+    return set(leaf.numbers.positions_of_uids(numbers))
+
+
+def flagged(leaf: HasFlag, view: View, positions: Iterable[int]) -> set[int]:
+    """Messages with the flag, as this session was told of it (R184)."""
+    if leaf.flag == RECENT:
+        uids, recent = view.uids, view.recent
+        return {position for position in positions if uids[position] in recent}
+    wanted = leaf.flag.lower()
+    if not view.aligned:
+        return {position for position in positions if _has(view.flags(position), wanted)}
+    sets, ids = view.snapshot.table.sets, view.snapshot.flag_ids
+    having = {number for number in set(ids) if _has(sets[number], wanted)}
+    return {position for position in positions if ids[position] in having}
+
+
+def _has(flags: Iterable[str], wanted: str) -> bool:
+    return any(flag.lower() == wanted for flag in flags)
+
+
+def measured(leaf: Size | Internal, values: Mapping[int, int | None]) -> set[int]:
+    """Messages whose size or internal date is as asked; unknown ones match nothing."""
+    holds = leaf.comparison.holds
+    if isinstance(leaf, Size):
+        octets = leaf.octets
+        return {p for p, size in values.items() if size is not None and holds(size, octets)}
+    day = leaf.day.toordinal() - _EPOCH
+    return {
+        p for p, date in values.items() if date is not None and holds(date // _DAY_SECONDS, day)
+    }
+
+
+def remembered_measures(
+    leaf: Size | Internal, view: View, positions: Iterable[int]
+) -> dict[int, int | None] | None:
+    """Sizes or dates from memory; None when some are not there."""
+    values = view.snapshot.sizes if isinstance(leaf, Size) else view.snapshot.dates
+    if not view.aligned or UNKNOWN in values:
+        return None
+    return {position: values[position] for position in positions}
+
+
+def header_text(header: bytes) -> bytes:
+    """What is remembered as `HEADER_TEXT`."""
+    found: list[list[str]] = [[] for _ in SLOTS]
+    sent = b""
+    for field in headers.fields(header):
+        name = field.name.upper()
+        slot = SLOTS.get(name)
+        if slot is not None:
+            found[slot].append(folded(decoded(headers.value(header, field))))
+        elif name == b"DATE" and not sent:
+            day = sent_date(headers.value(header, field))
+            sent = b"%d" % day.toordinal() if day else b"0"
+    slots = [
+        _THERE + "\n".join(texts).replace("\0", "").encode("utf-8", "replace") if texts else b""
+        for texts in found
+    ]
+    return b"\0".join((*slots, sent))
+
+
+def slots(text: bytes) -> list[bytes]:
+    """The parts of a `HEADER_TEXT`."""
+    return text.split(b"\0")
+
+
+def in_slots(leaf: InHeader | Sent, texts: Mapping[int, list[bytes]]) -> set[int]:
+    """Messages whose remembered header text answers the condition with yes."""
+    if isinstance(leaf, InHeader):
+        slot = SLOTS[leaf.name]
+        needle = folded(leaf.text).encode("utf-8", "replace") or _THERE
+        return {position for position, text in texts.items() if needle in text[slot]}
+    day, holds = leaf.day.toordinal(), leaf.comparison.holds
+    return {
+        position
+        for position, text in texts.items()
+        if (sent := int(text[_SENT] or 0)) and holds(sent, day)
+    }
+
+
+def in_headers(leaf: InHeader, raw: Mapping[int, bytes]) -> set[int]:
+    """Messages in whose header a field of this name holds the text."""
+    needle = folded(leaf.text)
+    return {position for position, header in raw.items() if _in_field(header, leaf.name, needle)}
+
+
+def _in_field(header: bytes, name: bytes, needle: str) -> bool:
+    """Whether a field of this name holds the folded text; of `""`: is there (R181)."""
+    wanted = name.lower()
+    if wanted not in header.lower():
+        return False
+    return any(
+        field.name.lower() == wanted
+        and (not needle or needle in folded(decoded(headers.value(header, field))))
+        for field in headers.fields(header)
+    )
