@@ -86,7 +86,8 @@ def _password(folder: Path) -> str:
         return kept.read_text("ascii").strip()
     password = secrets.token_urlsafe(9).replace("-", "x").replace("_", "y")
     _write_private(kept, password.encode("ascii") + b"\n")
-    _write_private(passwd, f"{USER}:{new_hash(password.encode("ascii"))}::::::\n".encode("ascii"))
+    stored = new_hash(password.encode("ascii"))
+    _write_private(passwd, f"{USER}:{stored}::::::\n".encode("ascii"))
     return password
 
 

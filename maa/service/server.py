@@ -9,6 +9,7 @@ import gc
 import logging
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,6 +65,7 @@ class Server(Service):
     ) -> None:
         if reactor is None:
             from twisted.internet import reactor
+        _raise_descriptor_limit()  # before it is looked at
         self._reactor = reactor
         self._config = config
         self._file = file
@@ -75,7 +77,7 @@ class Server(Service):
         self._hints = HintReader(self._watcher)
         mail = config.mail
         self._accounts = Accounts(
-            config.state, MailPlaces.parse(mail.home, mail.inbox, mail.folders), self._watcher
+            str(config.state), MailPlaces.parse(mail.home, mail.inbox, mail.folders), self._watcher
         )
         self._authenticator = Authenticator(_sources(config))
         tls = config.tls
@@ -86,7 +88,6 @@ class Server(Service):
 
     def privilegedStartService(self) -> None:
         """Bind the ports, while the process may bind those below 1024."""
-        _raise_descriptor_limit()
         try:
             self._ports = listen(self._reactor, self._listeners())
         except CannotListen as error:
@@ -116,7 +117,8 @@ class Server(Service):
         gc.collect()
         gc.freeze()
         if self._announce:
-            print(self._announce, flush=True)
+            # Past the log, which puts a time before each line: this is to be copied.
+            print(self._announce, file=sys.__stdout__, flush=True)
 
     def stopService(self) -> Deferred[None]:
         """Take no more connections, and leave of every client (R252)."""
