@@ -1,0 +1,158 @@
+"""procmail delivers into the Maildir while sessions read it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from . import messages
+from .clients import Wire, bodies, imap, imap_wire, pop3
+from .messages import as_sent
+from .server import Server
+from .users import User, run_as
+
+RECIPE = """SHELL=/bin/sh
+HOME={home}
+LINEBUF=8192
+MAILDIR=$HOME/Maildir/
+DEFAULT=$HOME/Maildir/
+
+:0
+* ^Subject: dots
+.Lists.maa/
+"""
+
+
+class Procmail:
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.recipe = user.home / "procmailrc"
+        self.recipe.write_text(RECIPE.format(home=user.home))
+        self.recipe.chmod(0o600)
+        user.give(self.recipe)
+
+    def deliver(self, message: bytes) -> None:
+        command: list[str | Path] = ["procmail", self.recipe]
+        done = run_as(self.user.uid, self.user.uid, command, self.user.home, message)
+        assert done.returncode == 0, done.stderr
+
+
+def test_what_procmail_delivers_is_read_octet_by_octet(server: Server, local_user: User) -> None:
+    user = local_user
+    mda = Procmail(user)
+    client = imap(server, user)
+    client.select("INBOX")
+    for message in (messages.PLAIN, messages.EIGHT_BIT, messages.ATTACHMENT):
+        mda.deliver(message)
+    stored = user.contents()
+    client.noop()
+    assert client.response("EXISTS")[1][-1] == b"3"
+    assert sorted(bodies(client)) == sorted(map(as_sent, stored))
+    # procmail ends a message with a blank line of its own, nothing else is changed.
+    assert sorted(text.rstrip(b"\n") for text in stored) == sorted(
+        text.rstrip(b"\n") for text in (messages.PLAIN, messages.EIGHT_BIT, messages.ATTACHMENT)
+    )
+    other = pop3(server, user)
+    assert other.stat()[0] == 3
+    other.quit()
+    client.logout()
+
+
+def test_a_recipe_makes_a_folder_which_appears_in_list(server: Server, local_user: User) -> None:
+    user = local_user
+    client = imap(server, user)
+    mda = Procmail(user)
+    mda.deliver(messages.DOTS)
+    _, listed = client.list()
+    assert any(line.endswith(b"Lists.maa") for line in listed), listed  # type: ignore[union-attr]
+    (text,) = bodies(client, "Lists.maa")
+    assert text.rstrip(b"\r\n") == as_sent(messages.DOTS).rstrip(b"\r\n")
+    mda.deliver(messages.DOTS)
+    client.noop()
+    assert len(bodies(client, "Lists.maa")) == 2
+    client.logout()
+
+
+def test_deliveries_while_sessions_flag_and_expunge_lose_nothing(
+    server: Server, local_user: User
+) -> None:
+    user = local_user
+    mda = Procmail(user)
+    sent = [messages.numbered(number) for number in range(30)]
+    done = threading.Event()
+
+    def deliver() -> None:
+        try:
+            for message in sent:
+                mda.deliver(message)
+        finally:
+            done.set()
+
+    watcher = imap_wire(server, user)
+    client = imap(server, user)
+    client.select("INBOX")
+    delivering = threading.Thread(target=deliver)
+    delivering.start()
+    expunged: list[bytes] = []
+    while True:
+        last = done.is_set()
+        client.noop()
+        # Remove every message with an odd number as it comes, flag the others.
+        _, found = client.search(None, "UNFLAGGED")
+        for number in reversed(found[0].split()):
+            body = client.fetch(number.decode(), "(BODY.PEEK[])")[1][0][1]  # type: ignore[index]
+            if int(body.split(b"Subject: number ")[1].split()[0]) % 2:
+                expunged.append(body)
+                client.store(number.decode(), "+FLAGS.SILENT", r"(\Deleted \Flagged)")
+            else:
+                client.store(number.decode(), "+FLAGS.SILENT", r"\Flagged")
+        client.expunge()
+        if last:
+            break
+    delivering.join()
+
+    kept = bodies(client)
+    assert subjects(kept) == list(range(0, 30, 2))
+    assert subjects(expunged) == list(range(1, 30, 2))
+    assert subjects(user.contents()) == list(range(0, 30, 2))
+    _, flagged = client.search(None, "FLAGGED")
+    assert len(flagged[0].split()) == 15
+    client.logout()
+
+    assert exists(watcher) == 15
+    watcher.socket.close()
+
+
+def subjects(found: list[bytes]) -> list[int]:
+    return sorted(int(text.split(b"Subject: number ")[1].split()[0]) for text in found)
+
+
+def exists(wire: Wire) -> int:
+    """What a session which was silent all the time counts after one NOOP (R064, R065)."""
+    count = 0
+    for line in wire.command(b"NOOP"):
+        if line.endswith(b" EXISTS"):
+            count = int(line.split()[1])
+        elif line.endswith(b" EXPUNGE"):
+            assert 1 <= int(line.split()[1]) <= count or count == 0
+            count -= 1
+    return count
+
+
+def test_a_delivery_reaches_an_idle_session_within_50_ms(server: Server, user: User) -> None:
+    with imap_wire(server, user) as wire:
+        wire.send(b"i IDLE\r\n")
+        assert wire.line().startswith(b"+ ")
+        waits = []
+        for number in range(20):
+            # Not in step with any clock of the server.
+            time.sleep(0.02 + 0.013 * (number % 5))
+            begun = time.monotonic()
+            user.deliver(messages.numbered(number))
+            while wire.line() != b"* %d EXISTS" % (number + 1):
+                pass
+            waits.append(time.monotonic() - begun)
+        wire.send(b"DONE\r\n")
+        assert wire.until(b"i")[-1].startswith(b"i OK")
+    assert sorted(waits)[10] < 0.050, waits

@@ -1,0 +1,136 @@
+"""saslauthd checks the logins, with its own users and a socket of its own."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import poplib
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import messages
+from .clients import bodies, imap, pop3
+from .messages import as_sent
+from .server import Server
+from .users import User
+
+REALM = "maa-system-test"
+"""Nobody else's realm in the one file, /etc/sasldb2, which saslauthd knows."""
+
+SOURCE = """sources = ["saslauthd"]
+saslauthd.socket = "{folder}/sasl/mux"
+saslauthd.realm = "REALM"
+""".replace("REALM", REALM)
+
+
+class Saslauthd:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.process = subprocess.Popen(
+            ["saslauthd", "-d", "-a", "sasldb", "-m", self.folder, "-n", "2"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 10
+        while not (self.folder / "mux").exists():
+            assert self.process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """A crash: the socket's name stays behind and nobody listens."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
+            self.process = None
+
+
+@pytest.fixture
+def people(everyone: list[User]) -> Iterator[list[User]]:
+    """Three users whom only saslauthd knows; they live under the server's own uid."""
+    chosen = [User(f"sasl{n}", everyone[0].home.parent / f"sasl{n}", os.getuid()) for n in range(3)]
+    for person in chosen:
+        person.make_home()
+        _saslpasswd(person, "-c", password=person.password)
+    yield chosen
+    for person in chosen:
+        _saslpasswd(person, "-d")
+
+
+def _saslpasswd(person: User, action: str, password: str = "") -> None:
+    subprocess.run(
+        ["saslpasswd2", "-p", action, "-u", REALM, person.name],
+        input=password.encode(),
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.fixture
+def served(base: Path, people: list[User]) -> Iterator[tuple[Server, Saslauthd]]:
+    server = Server(base / "saslauthd-server", people[0].home.parent, [], SOURCE)
+    server.configure()
+    daemon = Saslauthd(server.folder / "sasl")
+    daemon.start()
+    server.start()
+    try:
+        yield server, daemon
+        assert not server.faults()
+    finally:
+        server.stop()
+        daemon.kill()
+
+
+def test_saslauthd_checks_logins(served: tuple[Server, Saslauthd], people: list[User]) -> None:
+    server, daemon = served
+    known, late, later = people
+
+    known.deliver(messages.PLAIN)
+    client = imap(server, known)
+    assert bodies(client) == [as_sent(messages.PLAIN)]
+    client.logout()
+    reader = pop3(server, known)
+    assert reader.stat()[0] == 1
+    reader.quit()
+
+    assert "AUTHENTICATIONFAILED" in refused_imap(server, late, "wrong")
+    assert "[AUTH]" in refused_pop3(server, late, "wrong")
+    assert "AUTHENTICATIONFAILED" in refused_imap(server, late, "")
+
+    # R251: who cannot be asked has not said that the password is wrong.
+    daemon.kill()
+    assert "[UNAVAILABLE]" in refused_imap(server, late, late.password)
+    assert "[SYS/TEMP]" in refused_pop3(server, later, later.password)
+    (daemon.folder / "mux").unlink()
+    assert "[UNAVAILABLE]" in refused_imap(server, late, late.password)
+
+    daemon.start()
+    imap(server, late).logout()
+    pop3(server, later).quit()
+
+
+def refused_imap(server: Server, person: User, password: str) -> str:
+    client = imaplib.IMAP4("127.0.0.1", server.imap, timeout=40)
+    with pytest.raises(imaplib.IMAP4.error) as refusal:
+        client.login(person.name, password)
+    client.logout()
+    return str(refusal.value)
+
+
+def refused_pop3(server: Server, person: User, password: str) -> str:
+    client = poplib.POP3("127.0.0.1", server.pop3, timeout=40)
+    client.user(person.name)
+    with pytest.raises(poplib.error_proto) as refusal:
+        client.pass_(password)
+    client.quit()
+    return str(refusal.value)
