@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from maa.message.flags import DELETED, NONE, Flags
 from maa.message.numbers import Uid
 from maa.store.errors import MessageGone, StoreError
+from maa.store.maildrop import Maildrop
 from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode
 
 if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
+
+AT_ONCE = 1000
+"""Files changed between two looks at the queue of hints, which is finite."""
 
 
 def store(
@@ -69,57 +73,88 @@ def expunge(mailbox: Mailbox, uids: Sequence[int] | None) -> tuple[int, ...]:
 def remove(mailbox: Mailbox, uids: Sequence[int]) -> tuple[int, ...]:
     """Remove files, then rows; what can't be removed stays, and the last error is raised."""
     with mailbox.ledger.held():
-        removed, moved, failure = _remove_files(mailbox, uids)
-        if moved:
-            # Another program renamed them meanwhile: find them under their new names.
+        removed, absent, error = _remove_files(mailbox, uids)
+        if absent:
+            # Another program renamed or removed them: look for them under other names.
             mailbox.sync(whole=True)
-            more, vanished, again = _remove_files(mailbox, moved)
-            removed += more
-            failure = failure or again
-            removed += [uid for uid in vanished if mailbox.snapshot.position(uid) is not None]
+            more, absent, again = _remove_files(mailbox, absent)
+            removed, error = [*removed, *more, *absent], error or again
         if removed:
             mailbox.maildrop.flush()
-            present = [uid for uid in removed if mailbox.snapshot.position(uid) is not None]
-            mailbox.commit(expunged=present)
-        if failure is not None:
-            raise failure
+            mailbox.commit(expunged=_present(mailbox, removed))
+        if error is not None:
+            raise error
         return tuple(sorted(removed))
+
+
+def _present(mailbox: Mailbox, uids: Sequence[int]) -> list[int]:
+    return [uid for uid in uids if mailbox.snapshot.position(uid) is not None]
 
 
 def _remove_files(
     mailbox: Mailbox, uids: Sequence[int]
 ) -> tuple[list[int], list[int], StoreError | None]:
+    """The UIDs removed, those that were not where the index has them, and what went wrong."""
     snapshot = mailbox.snapshot
-    removed: list[int] = []
-    moved: list[int] = []
-    failure: StoreError | None = None
+    places = {}
     for uid in uids:
         position = snapshot.position(uid)
-        if position is None:
-            continue
-        place = snapshot.places[position]
-        mailbox.expect((place,))
-        try:
-            mailbox.maildrop.remove(place)
-            removed.append(uid)
-        except MessageGone:
-            moved.append(uid)
-        except StoreError as error:
-            failure = error
-    return removed, moved, failure
+        if position is not None:
+            places[snapshot.places[position]] = uid
+    todo = list(places)
+    absent: list[int] = []
+    error: StoreError | None = None
+    for start in range(0, len(todo), AT_ONCE):
+        some = todo[start : start + AT_ONCE]
+        mailbox.expect(some)
+        removal = mailbox.maildrop.remove(some)
+        absent += [places.pop(place) for place in removal.absent]
+        for place in removal.kept:
+            del places[place]
+        error = removal.error or error
+    return list(places.values()), absent, error
 
 
 def copy(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
     """Copy messages with their flags and dates, all or none."""
+    return _brought(mailbox, uids, target, target.maildrop.adopt)
+
+
+def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
+    """Take messages over, whatever their flags (R127), or copy and then remove them."""
+    with mailbox.ledger.held():
+        moved = True
+
+        def bring(source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
+            nonlocal moved
+            mailbox.expect(places)
+            moved = target.maildrop.take_over(source, places, targets)
+            if not moved:
+                target.maildrop.adopt(source, places, targets)
+
+        copied = _brought(mailbox, uids, target, bring)
+        if not moved:
+            remove(mailbox, copied.sources)
+        elif copied.sources:
+            mailbox.maildrop.flush()
+            mailbox.commit(expunged=_present(mailbox, copied.sources))
+        return copied
+
+
+Bring = Callable[[Maildrop, Sequence[bytes], Sequence[bytes]], None]
+
+
+def _brought(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
     with mailbox.ledger.held():
         try:
-            return _copy(mailbox, uids, target)
+            return _bring(mailbox, uids, target, bring)
         except MessageGone:
-            mailbox.sync(whole=True)
-            return _copy(mailbox, uids, target)
+            mailbox.sync(whole=True)  # another program may have renamed it
+            return _bring(mailbox, uids, target, bring)
 
 
-def _copy(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
+def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
+    """Give the messages UIDs in the target, then bring their files to where those say."""
     source = mailbox.snapshot
     positions = []
     for uid in uids:
@@ -129,49 +164,20 @@ def _copy(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
         positions.append(position)
     if not positions:
         return Copied(target.uidvalidity, (), ())
-    places = target.maildrop.adopt(
-        mailbox.maildrop,
-        [source.places[position] for position in positions],
-        [source.flags(position) for position in positions],
-    )
+    places = [source.places[position] for position in positions]
     numbers = [source.flag_ids[position] for position in positions]
-    facts = [(source.sizes[position], source.dates[position]) for position in positions]
-    targets = _settled(target, places, numbers, facts)
+    free = target.maildrop.free_places(map(source.flag_sets.__getitem__, numbers))
+
+    def files() -> None:
+        for start in range(0, len(free), AT_ONCE):
+            target.expect(free[start : start + AT_ONCE])
+        bring(mailbox.maildrop, places, free)
+        target.maildrop.flush()
+
+    targets = target.commit(arrivals=list(zip(free, numbers, strict=True)), files=files)
+    sizes, dates = source.sizes, source.dates
+    target.learn([(uid, sizes[p], dates[p]) for uid, p in zip(targets, positions, strict=True)])
     return Copied(target.uidvalidity, tuple(uids), tuple(targets))
-
-
-def _settled(
-    target: Mailbox,
-    places: list[bytes],
-    numbers: Sequence[int],
-    facts: Sequence[tuple[int, int]],
-) -> Sequence[int]:
-    """Give finished messages their UIDs, then their places."""
-    try:
-        targets = target.commit(arrivals=list(zip(places, numbers, strict=True)))
-    except StoreError:
-        target.maildrop.discard(places)
-        raise
-    for place in places:
-        target.expect((place,))
-        target.maildrop.settle(place)
-    target.maildrop.flush()
-    known = [
-        (uid, size, date)
-        for uid, (size, date) in zip(targets, facts, strict=True)
-        if size != UNKNOWN or date != UNKNOWN
-    ]
-    if known:
-        target.learn(known)
-    return targets
-
-
-def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
-    """Copy, then remove what was copied, whatever its flags (R127)."""
-    with mailbox.ledger.held():
-        copied = copy(mailbox, uids, target)
-        remove(mailbox, copied.sources)
-        return copied
 
 
 class Incoming:
@@ -202,9 +208,22 @@ class Incoming:
         mailbox = self._mailbox
         with mailbox.ledger.held():
             place = self._arriving.finish(flags, internal_date)
-            number = mailbox.ledger.table.number(mailbox.ledger.table.spelled(flags))
+            table = mailbox.ledger.table
+
+            def settle() -> None:
+                mailbox.expect((place,))
+                mailbox.maildrop.settle((place,))
+                mailbox.maildrop.flush()
+
+            try:
+                arrival = (place, table.number(table.spelled(flags)))
+                (uid,) = mailbox.commit(arrivals=[arrival], files=settle)
+            except StoreError:
+                mailbox.maildrop.discard((place,))
+                raise
             date = UNKNOWN if internal_date is None else internal_date
-            return Uid(_settled(mailbox, [place], [number], [(self._octets, date)])[0])
+            mailbox.learn([(uid, self._octets, date)])
+            return Uid(uid)
 
     def abort(self) -> None:
         """Leave nothing behind."""

@@ -2,10 +2,14 @@
 
 Order of writes, so that kill -9 between any two of them loses nothing (R247)
 -----------------------------------------------------------------------------
-* *A message comes in* (APPEND, COPY, MOVE): it is written and flushed beside the mailbox, the
-  index commits its UID, then it is moved to its place and the directory flushed; only then is
-  the client told. A crash after the commit leaves a row whose file still waits in `tmp`: the
-  next scan finds the row's message missing and settles it.
+* *A message comes in* (APPEND): it is written and flushed beside the mailbox, the index commits
+  its UID, then it is moved to its place and the directory flushed; only then is the client
+  told. A crash after the commit leaves a row whose file still waits in `tmp`: the next scan
+  finds the row's message missing and settles it.
+* *Messages are brought from another mailbox* (COPY, MOVE): the index commits their UIDs and
+  places, then the files are linked or renamed to those places. A crash between leaves rows
+  without files, which the next scan expunges; a message being moved is always in one of the two
+  mailboxes, with a row there.
 * *A message is expunged*: the file goes first, the commit follows. A crash between leaves a
   row without a file, which the next scan expunges.
 * *Flags change*: the index commits, the reply is sent, and the file is renamed behind it
@@ -178,9 +182,9 @@ class Mailbox:
     def _confirmed(self, seen: Differences) -> Differences:
         """Believe that messages are missing only when a second scan misses them too (R240)."""
         places = self.snapshot.places
-        settled = [self.maildrop.settle(places[position]) for position in seen.missing]
-        if any(settled):
-            _log.warning("%s: %d messages that a crash left were settled", self.name, sum(settled))
+        settled = self.maildrop.settle(places[position] for position in seen.missing)
+        if settled:
+            _log.warning("%s: %d messages that a crash left were settled", self.name, settled)
         again = reconcile(self.maildrop.scan(), places, self.maildrop.key)
         missing = sorted(set(seen.missing).intersection(again.missing))
         if len(missing) != len(again.missing):
@@ -298,8 +302,12 @@ class Mailbox:
         flags: Sequence[tuple[int, int]] = (),
         places: Sequence[tuple[int, bytes]] = (),
         expunged: Sequence[int] = (),
+        files: Callable[[], None] | None = None,
     ) -> Sequence[int]:
-        """One transaction and the snapshot after it; the UIDs given to the arrivals."""
+        """One transaction and the snapshot after it; the UIDs given to the arrivals.
+
+        `files` brings the arrivals' files to their places; when it raises, they are undone.
+        """
         self._check()
         old = self.snapshot
         visible = bool(arrivals or flags or expunged)
@@ -310,26 +318,38 @@ class Mailbox:
         rows = [MessageRow(uid, *row, modseq) for uid, row in zip(uids, arrivals, strict=True)]
         counters = Counters(uids.stop, modseq, self._first_recent)
         durable = bool(arrivals or expunged)
-        self.ledger.index.apply(
-            self.row.id, Change(rows, flags, places, expunged, counters, durable)
-        )
-        new = old.changed(flags, counters) if flags else old
-        for uid, place in places:
+        change = Change(rows, flags, places, expunged, counters, durable)
+        self.ledger.index.apply(self.row.id, change)
+        if files is not None:
+            try:
+                files()
+            except BaseException:
+                undone = Change(expunged=uids, counters=counters)
+                self.ledger.index.apply(self.row.id, undone)
+                self.snapshot = old.counting(counters)
+                raise
+        if visible:
+            self._changes.append((modseq, [uid for uid, _ in flags]))
+        self._publish(change, visible)
+        return uids
+
+    def _publish(self, change: Change, visible: bool) -> None:
+        old, counters = self.snapshot, change.counters
+        new = old.changed(change.flags, counters) if change.flags else old
+        for uid, place in change.places:
             position = new.position(uid)
             if position is not None:
                 new.places[position] = place
-        if expunged:
-            new = new.without(frozenset(expunged), counters)
-            self.ledger.cache.forget(self.row.id, expunged)
-            self._untidy.difference_update(expunged)
-        if rows:
-            new = new.extended(rows, counters)
+        if change.expunged:
+            new = new.without(frozenset(change.expunged), counters)
+            self.ledger.cache.forget(self.row.id, change.expunged)
+            self._untidy.difference_update(change.expunged)
+        if change.arrivals:
+            new = new.extended(change.arrivals, counters)
         if visible:
-            self._changes.append((modseq, [uid for uid, _ in flags]))
             self.snapshot = new
             for callback in self._listeners:
                 callback()
-        return uids
 
     def learn(self, facts: Sequence[tuple[int, int, int]]) -> None:
         """Remember (UID, size, date); -1 for what is not known."""

@@ -20,12 +20,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from maa.message.flags import Flags, from_letters, to_letters
+from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
-from maa.store.maildrop import Maildrop, Scan
+from maa.store.maildrop import Maildrop, Removal, Scan
 
 _INFO = b":2,"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -121,68 +122,97 @@ class Maildir:
         """The file's modification time, which delivery sets and nobody changes (R089)."""
         return int(os.fstat(descriptor).st_mtime)
 
-    def remove(self, place: bytes) -> None:
-        """Remove a message; MessageGone when it is not there."""
-        with _translated(self.path):
-            os.unlink(self._root + place)
+    def remove(self, places: Iterable[bytes]) -> Removal:
+        """Remove messages, as many as can be."""
+        absent, kept = set(), set()
+        last: StoreError | None = None
+        for place in places:
+            try:
+                os.unlink(self._root + place)
+            except FileNotFoundError:
+                absent.add(place)
+            except OSError as error:
+                kept.add(place)
+                last = _store_error(self.path, error)
+        return Removal(frozenset(absent), frozenset(kept), last)
 
     def arriving(self) -> MaildirArriving:
         """Begin to write a new message in `tmp`."""
         return MaildirArriving(self._root)
 
-    def adopt(
-        self, source: Maildrop, places: Sequence[bytes], flags: Sequence[Flags]
-    ) -> list[bytes]:
-        """Copy messages of another maildrop: hard links, where both are Maildirs of one disk."""
-        targets: list[bytes] = []
-        try:
-            for place, shown in zip(places, flags, strict=True):
-                key = _unique_name()
-                if not (isinstance(source, Maildir) and self._linked(source, place, key)):
-                    self._copied(source, place, key)
-                targets.append(_place(key, shown))
-        except StoreError:
-            self.discard(targets)
-            raise
-        return targets
+    def settle(self, places: Iterable[bytes]) -> int:
+        """Move the files in `tmp` whose names the places have."""
+        settled = 0
+        for place in places:
+            try:
+                rename_exclusively(self._root + b"tmp/" + self.key(place), self._root + place)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise _store_error(self.path, error) from error
+            settled += 1
+        return settled
 
-    def _linked(self, source: Maildir, place: bytes, key: bytes) -> bool:
+    def free_places(self, flags: Iterable[Flags]) -> list[bytes]:
+        """Places in `cur` with names of our own."""
+        return [_place(_unique_name(), shown) for shown in flags]
+
+    def adopt(self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
+        """Hard links, where both are Maildirs of one disk; else copies."""
+        done: list[bytes] = []
         try:
-            os.link(source._root + place, self._root + b"tmp/" + key, follow_symlinks=False)
+            for place, target in zip(places, targets, strict=True):
+                if not (isinstance(source, Maildir) and self._linked(source, place, target)):
+                    self._copied(source, place, target)
+                done.append(target)
+        except StoreError:
+            self.remove(done)
+            raise
+
+    def _linked(self, source: Maildir, place: bytes, target: bytes) -> bool:
+        try:
+            os.link(source._root + place, self._root + target, follow_symlinks=False)
         except OSError as error:
-            if error.errno in (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP):
+            if error.errno in _NO_LINK:
                 return False
-            with _translated(self.path):
-                raise
+            raise _store_error(self.path, error) from error
         return True
 
-    def _copied(self, source: Maildrop, place: bytes, key: bytes) -> None:
+    def _copied(self, source: Maildrop, place: bytes, target: bytes) -> None:
         descriptor = source.open(place)
         with os.fdopen(descriptor, "rb") as original:
-            copy = MaildirArriving(self._root, key)
+            copy = MaildirArriving(self._root, self.key(target))
             try:
                 while block := original.read(1 << 20):
                     copy.write(block)
-                copy.finish(frozenset(), source.internal_date(descriptor))
+                copy.finish(NONE, source.internal_date(descriptor))
+                self.settle((target,))
             except StoreError:
                 copy.abort()
                 raise
 
-    def settle(self, place: bytes) -> bool:
-        """Move the file in `tmp` whose name the place has; False when there is none."""
-        try:
-            rename_exclusively(self._root + b"tmp/" + self.key(place), self._root + place)
-        except FileNotFoundError:
+    def take_over(
+        self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]
+    ) -> bool:
+        """Renames, where both are Maildirs of one disk."""
+        if not isinstance(source, Maildir):
             return False
-        except OSError:
-            with _translated(self.path):
-                raise
+        moves = list(zip(places, targets, strict=True))
+        for count, (place, target) in enumerate(moves):
+            try:
+                rename_exclusively(source._root + place, self._root + target)
+            except OSError as error:
+                for back, taken in moves[:count]:
+                    rename_exclusively(self._root + taken, source._root + back)
+                if error.errno == errno.EXDEV:
+                    return False
+                raise _store_error(self.path, error) from error
         return True
 
     def discard(self, places: Iterable[bytes]) -> None:
         """Drop finished messages that were not settled."""
         for place in places:
-            with suppress(FileNotFoundError), _translated(self.path, FileNotFoundError):
+            with suppress(FileNotFoundError):
                 os.unlink(self._root + b"tmp/" + self.key(place))
 
     def stamp(self) -> tuple[int, ...]:
@@ -268,16 +298,18 @@ def _unique_name() -> bytes:
 
 
 @contextmanager
-def _translated(path: str, *passed: type[OSError]) -> Iterator[None]:
-    """Turn the system's errors into the store's, but for those of the `passed` kinds."""
+def _translated(path: str) -> Iterator[None]:
+    """Turn the system's errors into the store's."""
     try:
         yield
-    except passed:
-        raise
-    except FileNotFoundError as error:
-        raise MessageGone(f"{path}: not there") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"{path}: {error.strerror}") from error
-        _log.error("maildir %s: %s", path, error)
-        raise Unavailable(f"{path}: {error.strerror}") from error
+        raise _store_error(path, error) from error
+
+
+def _store_error(path: str, error: OSError) -> StoreError:
+    if isinstance(error, FileNotFoundError):
+        return MessageGone(f"{path}: not there")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpace(f"{path}: {error.strerror}")
+    _log.error("maildir %s: %s", path, error)
+    return Unavailable(f"{path}: {error.strerror}")

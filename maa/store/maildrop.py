@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from maa.message.flags import Flags
+from maa.store.errors import StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,18 @@ class Scan:
     places: frozenset[bytes]
     within: bytes = b""
     """All places that begin so were listed, and no others; empty: the whole maildrop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What became of messages that were to be removed."""
+
+    absent: frozenset[bytes]
+    """Places where no message was."""
+    kept: frozenset[bytes]
+    """Places where the message still is."""
+    error: StoreError | None
+    """Why the last of the kept ones was."""
 
 
 class Arriving(Protocol):
@@ -68,26 +81,36 @@ class Maildrop(Protocol):
     def internal_date(self, descriptor: int) -> int:
         """When the open message arrived, in seconds since the epoch (R089)."""
 
-    def remove(self, place: bytes) -> None:
-        """Remove a message; MessageGone when it is not there."""
+    def remove(self, places: Iterable[bytes]) -> Removal:
+        """Remove messages, as many as can be."""
 
     def arriving(self) -> Arriving:
         """Begin to write a new message."""
 
-    def adopt(
-        self, source: Maildrop, places: Sequence[bytes], flags: Sequence[Flags]
-    ) -> list[bytes]:
-        """Copy messages of another maildrop, all or none, as `finish` does; MessageGone."""
+    def settle(self, places: Iterable[bytes]) -> int:
+        """Let finished messages appear at their places; how many there were to settle.
 
-    def settle(self, place: bytes) -> bool:
-        """Let a finished message appear at its place; False when there is none to settle.
-
-        Between `finish` and this the index learns of it: after a crash there, `settle` is
+        Between `finish` and this the index learns of them: after a crash there, `settle` is
         called again for every place that the index knows and a scan does not show.
         """
 
     def discard(self, places: Iterable[bytes]) -> None:
         """Drop finished messages that were not settled."""
+
+    def free_places(self, flags: Iterable[Flags]) -> list[bytes]:
+        """A place for each of some messages to come, used by no other."""
+
+    def adopt(self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
+        """Copy messages of another maildrop to free places here, all or none; MessageGone."""
+
+    def take_over(
+        self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]
+    ) -> bool:
+        """Move messages of another maildrop to free places here, all or none; MessageGone.
+
+        Each message is at every moment in one of the two. False: nothing was moved, because
+        the two maildrops cannot do that.
+        """
 
     def stamp(self) -> tuple[int, ...]:
         """Changes when messages may have come or gone, but for the clock's granularity (R240)."""

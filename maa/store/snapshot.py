@@ -219,6 +219,10 @@ class Snapshot:
             histogram=histogram, _derived=_Derived(),
         )  # fmt: skip
 
+    def counting(self, counters: Counters) -> Snapshot:
+        """With other counters and nothing else changed."""
+        return replace(self, counters=counters)
+
     def extended(self, rows: Sequence[MessageRow], counters: Counters) -> Snapshot:
         """After messages arrived."""
         more = Snapshot.of(self.uidvalidity, counters, self.table, rows)

@@ -81,14 +81,14 @@ def test_R243_an_arriving_message_is_in_tmp_until_it_is_settled(
     place = arriving.finish(frozenset({SEEN}), 1000000000)
     assert len(os.listdir(tmp_path / "tmp")) == 1
     assert maildir.scan().places == set()
-    assert maildir.settle(place)
+    assert maildir.settle([place]) == 1
     assert maildir.scan().places == {place}
     assert os.listdir(tmp_path / "tmp") == []
     descriptor = maildir.open(place)
     assert os.read(descriptor, 100) == b"one\r\ntwo"
     assert maildir.internal_date(descriptor) == 1000000000
     os.close(descriptor)
-    assert not maildir.settle(place)
+    assert maildir.settle([place]) == 0
 
 
 def test_an_aborted_message_leaves_nothing(tmp_path: Path, maildir: Maildir) -> None:
@@ -99,10 +99,25 @@ def test_an_aborted_message_leaves_nothing(tmp_path: Path, maildir: Maildir) -> 
     assert os.listdir(tmp_path / "tmp") == []
 
 
-def test_adopting_is_all_or_none(tmp_path: Path, maildir: Maildir) -> None:
-    other = tmp_path / "other"
-    Maildir.create(str(other))
+def test_adopting_and_taking_over_are_all_or_none(tmp_path: Path, maildir: Maildir) -> None:
+    path = tmp_path / "other"
+    Maildir.create(str(path))
+    other = Maildir(str(path))
     (tmp_path / "cur" / "1.a:2,").write_bytes(b"x")
-    with pytest.raises(MessageGone):
-        Maildir(str(other)).adopt(maildir, [b"cur/1.a:2,", b"cur/2.b:2,"], [frozenset()] * 2)
-    assert os.listdir(other / "tmp") == []
+    free = other.free_places([frozenset(), frozenset({SEEN})])
+    for bring in (other.adopt, other.take_over):
+        with pytest.raises(MessageGone):
+            bring(maildir, [b"cur/1.a:2,", b"cur/2.b:2,"], free)
+        assert os.listdir(path / "cur") == os.listdir(path / "tmp") == []
+        assert os.listdir(tmp_path / "cur") == ["1.a:2,"]
+    assert other.take_over(maildir, [b"cur/1.a:2,"], free[1:])
+    assert maildir.scan().places == set() and other.scan().places == set(free[1:])
+    assert free[1].endswith(b":2,S")
+
+
+def test_removal_says_what_was_absent(tmp_path: Path, maildir: Maildir) -> None:
+    (tmp_path / "cur" / "1.a:2,").write_bytes(b"x")
+    (tmp_path / "cur" / "dir").mkdir()
+    removal = maildir.remove([b"cur/1.a:2,", b"cur/2.b:2,", b"cur/dir"])
+    assert removal.absent == {b"cur/2.b:2,"} and removal.kept == {b"cur/dir"}
+    assert removal.error is not None
