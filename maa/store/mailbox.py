@@ -25,7 +25,6 @@ that was not our own. Where nothing can be watched, `sync` compares directory ti
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from array import array
@@ -37,18 +36,16 @@ from typing import ClassVar
 from maa.message.flags import NONE, Flags
 from maa.store import changing, reading
 from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
+from maa.store.hints import ALL, DELIVERED, Hints
 from maa.store.index import Change, Counters, MailboxRow, MessageRow
 from maa.store.ledger import Ledger
 from maa.store.maildrop import Maildrop
 from maa.store.reconcile import Differences, merged, reconcile
 from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode
 from maa.store.view import View
-from maa.store.watch import Watch
 
-_NEW, _OTHER = 1, 2
 _CHANGES_KEPT = 256
 _TIDY_AT_ONCE = 200
-_OWN_AT_ONCE = 2000
 # A directory changed within this time may change again without its time showing it (R240).
 _GRANULARITY_NS = 2 * 10**9
 
@@ -70,14 +67,12 @@ class Mailbox:
         self.ledger = ledger
         self.gone = False
         """The mailbox was deleted or renamed away: nothing more may be done with it."""
-        self._watches: list[Watch | None] = []
-        self._stale = _NEW | _OTHER
-        self._own: dict[bytes, int] = {}
-        self._own_lock = threading.Lock()
+        self._hints = Hints(ledger.watcher, maildrop.watched(), self._went_stale)
         self._stamp: tuple[int, ...] = ()
         self._loaded = False
         self._untidy: set[int] = set()
         self._first_recent = 1
+        self._recent_lock = threading.Lock()
         self._recent_told = False
         self._changes: deque[tuple[int, Sequence[int]]] = deque(maxlen=_CHANGES_KEPT)
         self._listeners: set[Callable[[], None]] = set()
@@ -97,10 +92,7 @@ class Mailbox:
 
     def fresh(self) -> bool:
         """Whether nothing happened on disk since `snapshot`."""
-        if not self._loaded or not self._watched():
-            return False
-        self.ledger.watcher.drain()
-        return not self._stale
+        return self._loaded and self._hints.quiet()
 
     def view(self, claim_recent: bool) -> View:
         """A session's numbering of the present snapshot."""
@@ -129,7 +121,7 @@ class Mailbox:
 
     def claim_recent(self) -> tuple[int, int]:
         """The UIDs [low, high) not yet recent for anybody; from now on they are taken (R081)."""
-        with self._own_lock:
+        with self._recent_lock:
             low, self._first_recent = self._first_recent, self.snapshot.uidnext
             if low == self._first_recent:
                 return (low, low)
@@ -148,22 +140,21 @@ class Mailbox:
         """Catch up with what other programs did; `whole`: list everything, whatever was seen."""
         with self.ledger.held():
             self._check()
-            self._watch()
-            self.ledger.watcher.drain()
+            self._hints.watch()
             if not self._loaded:
                 self._load()
-            stale, self._stale = self._stale, 0
+            hints = self._hints.taken()
             try:
-                self._catch_up(stale, whole)
+                self._catch_up(hints, whole)
             except BaseException as error:
-                self._stale |= stale
+                self._hints.put_back(hints)
                 if isinstance(error, MessageGone):  # the directory itself is not there
                     raise MailboxGone(self.name) from None
                 raise
             return self.snapshot
 
-    def _catch_up(self, stale: int, whole: bool) -> None:
-        watched = self._watched()
+    def _catch_up(self, hints: int, whole: bool) -> None:
+        watched = self._hints.watched
         stamp: tuple[int, ...] = ()
         if not watched:
             stamp = self.maildrop.stamp()
@@ -171,9 +162,10 @@ class Mailbox:
             if stamp == self._stamp and not whole:
                 return
             self._stamp = stamp if settled else ()
-        elif not stale and not whole:
+        elif not hints and not whole:
             return
-        scan = self.maildrop.scan(arrivals_only=watched and stale == _NEW and not whole)
+        delivered = watched and hints == DELIVERED and not whole
+        scan = self.maildrop.scan(arrivals_only=delivered)
         differences = reconcile(scan, self.snapshot.places, self.maildrop.key)
         if differences.missing:  # gone, or elsewhere by now
             differences = self._confirmed(differences)
@@ -188,7 +180,7 @@ class Mailbox:
         again = reconcile(self.maildrop.scan(), places, self.maildrop.key)
         missing = sorted(set(seen.missing).intersection(again.missing))
         if len(missing) != len(again.missing):
-            self._stale = _NEW | _OTHER
+            self._hints.put_back(ALL)
         return replace(again, missing=missing)
 
     def _take(self, differences: Differences) -> None:
@@ -248,53 +240,15 @@ class Mailbox:
             self._fill(facts)
         self._loaded = True
 
-    def _watch(self) -> None:
-        if self._watched():
-            return
-        marks = (self._mark_new, self._mark_other)
-        for watch in self._watches:
-            if watch is not None:
-                self.ledger.watcher.remove(watch)
-        paths = self.maildrop.watched()
-        self._watches = [
-            self.ledger.watcher.add(path, mark) for path, mark in zip(paths, marks, strict=False)
-        ]
-        self._stale = _NEW | _OTHER
-
-    def _watched(self) -> bool:
-        watches = self._watches
-        return bool(watches) and all(watch is not None and watch.live for watch in watches)
-
-    def _mark_new(self, name: str) -> None:
-        self._mark(_NEW, b"new/" + os.fsencode(name) if name else b"")
-
-    def _mark_other(self, name: str) -> None:
-        self._mark(_OTHER, b"cur/" + os.fsencode(name) if name else b"")
-
-    def _mark(self, what: int, place: bytes) -> None:
-        if not place:
-            what = _NEW | _OTHER
-        elif place in self._own:
-            with self._own_lock:
-                left = self._own.pop(place, 0) - 1
-                if left > 0:
-                    self._own[place] = left
-            return
-        was, self._stale = self._stale, self._stale | what
-        if not was and self._listeners and Mailbox.on_stale is not None:
+    def _went_stale(self) -> None:
+        if self._listeners and Mailbox.on_stale is not None:
             Mailbox.on_stale(self)
 
     # --- for maa.store.reading and maa.store.changing, with the ledger held
 
     def expect(self, places: Iterable[bytes]) -> None:
         """Each of these places is about to change by our own hand: its event says nothing new."""
-        if not self._watched():
-            return
-        if len(self._own) > _OWN_AT_ONCE:
-            self.ledger.watcher.drain()  # before the kernel's queue overflows
-        with self._own_lock:
-            for place in places:
-                self._own[place] = self._own.get(place, 0) + 1
+        self._hints.expect(places)
 
     def commit(
         self,
@@ -405,7 +359,7 @@ class Mailbox:
         try:
             self.maildrop.rename(place, target)
         except MessageGone:
-            self._stale |= _OTHER  # another program was faster: the next sync will see
+            self._hints.put_back(ALL)  # another program was faster: the next sync will see
             return []
         except NoSpace as error:
             _log.warning("%s: flags stay in the index only: %s", self.name, error)
