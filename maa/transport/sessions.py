@@ -23,6 +23,9 @@ from maa.transport.wheel import Wheel
 if TYPE_CHECKING:
     from maa.transport.pump import Pump
 
+GIVE_BACK_SECONDS = 0.02
+"""Lost conversations wait so long for company: waking a thread costs more than ending one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -158,7 +161,7 @@ class Sessions:
         """Run what ends a lost conversation on a thread, many at a time: it may block."""
         self._losses.append(release)
         if len(self._losses) == 1:
-            self.clock.callLater(0, self._give_all_back)
+            self.clock.callLater(GIVE_BACK_SECONDS, self._give_all_back)
 
     def _give_all_back(self) -> None:
         releases, self._losses = self._losses, []

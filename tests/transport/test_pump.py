@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 
 from maa.conversation import Peer
 from maa.transport.pump import SLICE_OCTETS, WAITING_OCTETS, Pump
-from maa.transport.sessions import Limits, Sessions
+from maa.transport.sessions import GIVE_BACK_SECONDS, Limits, Sessions
 
 from .talk import HandLane, Talk
 
@@ -231,7 +231,7 @@ def test_an_error_of_ours_ends_that_connection_alone(
 def test_a_lost_connection_is_given_back_once_on_a_thread(net: Net) -> None:
     client = net.greeted()
     client.hang_up()
-    net.clock.advance(0)
+    net.clock.advance(GIVE_BACK_SECONDS)
     assert client.talk.heard == []
     net.users.run()
     assert client.talk.heard == ["lost"]
@@ -241,10 +241,10 @@ def test_a_connection_lost_during_a_step_is_given_back_behind_it(net: Net) -> No
     client = net.greeted()
     client.send(b"slow work\r\n")
     client.hang_up()
-    net.clock.advance(0)
+    net.clock.advance(GIVE_BACK_SECONDS)
     assert net.users.jobs == []
     net.strangers.run()
-    net.clock.advance(0)
+    net.clock.advance(GIVE_BACK_SECONDS)
     net.users.run()
     assert client.talk.heard == ["slow work", "lost"]
 
@@ -253,7 +253,7 @@ def test_a_connection_lost_during_a_delay_leaves_no_timer(net: Net) -> None:
     client = net.greeted()
     client.send(b"delay later\r\n")
     client.hang_up()
-    net.clock.advance(0)
+    net.clock.advance(GIVE_BACK_SECONDS)
     net.users.run()
     assert client.talk.heard == ["delay later", "lost"]
     net.tick(10)
