@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from maa.conversation import SLOW
@@ -17,6 +18,8 @@ from maa.store.account import Account, Listed
 from maa.store.view import View
 
 INBOX = "INBOX"
+
+_WILDCARD = re.compile("[*%]")
 
 
 def create(state: Authenticated | Selected, command: OnMailbox) -> Answer:
@@ -138,8 +141,11 @@ def _matcher(command: ListMailboxes, separator: str) -> Callable[[str], bool]:
     if head.upper() == INBOX:
         text = INBOX + sep + rest
     pattern = Pattern(text, separator)
-    # INBOX is the same name in any case, however much of it is written with wildcards (L-14).
-    inbox = Pattern(text.upper(), separator).matches(INBOX)
+    # INBOX is the same name in any case, also where wildcards stand for the end of it (L-14).
+    begin = _WILDCARD.split(text, 1)[0]
+    if INBOX.startswith(begin.upper()):
+        text = begin.upper() + text[len(begin) :]
+    inbox = Pattern(text, separator).matches(INBOX)
     return lambda name: pattern.matches(name) or (inbox and name == INBOX)
 
 

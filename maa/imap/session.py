@@ -109,6 +109,11 @@ class Session:
     # What Pump uses (maa.conversation.Conversation)
 
     @property
+    def state(self) -> State:
+        """Where the session stands."""
+        return self._state
+
+    @property
     def silence_seconds(self) -> float:
         """How long the client may be silent (R038)."""
         settings = self._connection.settings
