@@ -43,6 +43,7 @@ _TOKEN: Final = re.compile(
     rb"|(?P<literal>\[[^\]]*+\]?)|(?P<comment>\()|(?P<special>.)",
     re.DOTALL,
 )
+_BLANKS: Final = (b" ", b"\t", b"\r", b"\n")
 _PARENTHESIS: Final = re.compile(rb"[()\\]")
 _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 
@@ -60,10 +61,14 @@ def parse(value: bytes) -> tuple[Address, ...]:
         if bare_mailbox is not None:
             found.append(Address(None, None, bare_mailbox, bare_host))
         else:
-            name = quoted if phrase is None else phrase.rstrip()
-            if b"  " in name or b"\t" in name:
-                name = name if phrase is None else b" ".join(name.split())
-            found.append(Address(name or None, None, mailbox, host))
+            name = phrase
+            if name is None:
+                name = quoted.strip()
+            elif b"  " in name or b"\t" in name:
+                name = b" ".join(name.split())
+            else:
+                name = name.rstrip() or None
+            found.append(Address(name, None, mailbox, host))
         position = match.end()
     return tuple(found)
 
@@ -145,7 +150,7 @@ class _Reader:
         return _QUOTED_PAIR.sub(rb"\1", self._value[start:end].strip())
 
     def _phrase(self) -> bytes | None:
-        return b"".join(self._words).strip() or None
+        return b"".join(self._words).strip() if self._words else None
 
     def _forget(self) -> None:
         self._words.clear()
@@ -154,25 +159,32 @@ class _Reader:
     def _without_host(self) -> Iterator[Address]:
         """What stood between commas without "@": a mailbox with an empty host, if anything."""
         local = self._phrase()
-        if local is not None:
+        if local:
             yield Address(self._comment, None, local, b"")
         self._forget()
 
     def _bare(self) -> Address:
-        """`local@host`, the "@" just passed; a comment behind is the person's name."""
+        """`local@host`, the "@" just passed; a comment behind is the person's name.
+
+        In front of "<" it was no address but the name, as if it had been quoted.
+        """
         local = _joined(self._words)
         self._words.clear()
-        host = self._host(b",;:<")
+        host = self._host()
+        if self._value.startswith(b"<", self._position):
+            self._position += 1
+            self._words.append(local + b"@" + host)
+            return self._angle()
+        self._skip_to_comma()
         address = Address(self._comment, None, local, host)
         self._forget()
         return address
 
     def _angle(self) -> Address:
         """`Name <@route:local@host>`, the "<" just passed."""
-        name = self._phrase()
-        self._words.clear()
-        comment, self._comment = self._comment, None
-        route = None
+        name, comment = self._phrase(), self._comment
+        self._forget()
+        route: bytes | None = None
         local: bytes | None = None
         host = b""
         while token := self._token():
@@ -181,41 +193,66 @@ class _Reader:
                 self._words.append(text)
             elif text == b">":
                 break
-            elif text == b"@":
-                if local is None and not _joined(self._words):
-                    route = b"@" + self._host(b":>", keep=b",@")
-                    continue
-                local = _joined(self._words)
-                self._words.clear()
-                host = self._host(b">,;")
-            elif text == b":":
-                self._words.clear()
+            elif text == b"@" and local is None:
+                if self._words:
+                    local = _joined(self._words)
+                    self._words.clear()
+                    host = self._host()
+                else:
+                    route = self._route()
+            elif text == b"," and local is not None:
+                self._position -= 1  # ">" is missing: the next address begins
+                break
             else:
                 self._words.append(text)
         if local is None:
             local = _joined(self._words)
-        self._forget()
+        self._forget()  # a comment in the angle brackets is nobody's name
         self._skip_to_comma()
-        return Address(name or self._comment or comment, route, local, host)
+        address = Address(name or comment or self._comment or name, route, local, host)
+        self._forget()
+        return address
 
-    def _host(self, stops: bytes, keep: bytes = b"") -> bytes:
-        """A domain up to one of the specials `stops`, which is not taken, without its blanks."""
-        parts: list[bytes] = []
+    def _route(self) -> bytes:
+        """The obsolete route behind its first "@", up to the colon (RFC 5322 §4.4)."""
+        parts = [b"@"]
         while token := self._token():
             kind, text = token
-            if kind == "special" and text in stops and text not in keep:
-                self._position -= 1
+            if kind == "special" and text in b":>":
+                self._position -= text == b">"
                 break
             parts.append(text)
         self._words.clear()
         return b"".join(parts)
 
+    def _host(self) -> bytes:
+        """A domain: atoms with dots between, or a literal; blanks only around the dots."""
+        parts: list[bytes] = []
+        while True:
+            before = self._position
+            token = self._token()
+            if token is None:
+                break
+            kind, text = token
+            wanted = not parts or parts[-1] == b"." or text == b"."
+            if not wanted or (kind == "special" and text != b"."):
+                self._position = before
+                self._pass_blanks()
+                break
+            parts.append(text)
+        self._words.clear()
+        return b"".join(parts)
+
+    def _pass_blanks(self) -> None:
+        while self._value[self._position : self._position + 1] in _BLANKS:
+            self._position += 1
+
     def _skip_to_comma(self) -> None:
-        """Pass what follows ">": only a comment means something there."""
+        """Pass what follows an address: only a comment means something there."""
         while token := self._token():
             kind, text = token
-            if kind == "special" and text in b",;<":
-                if text != b",":
+            if kind == "special" and text in b",;":
+                if text == b";":
                     self._position -= 1
                 break
         self._words.clear()

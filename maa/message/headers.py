@@ -21,6 +21,7 @@ FIELD_OCTETS_MAX: Final = 1 << 20
 _LINE_END: Final = re.compile(rb"\r\n(?![ \t])")
 _BLANKS: Final = b" \t\r\n"
 _FOLD: Final = re.compile(rb"[ \t]*+\r[ \t]*+")
+_BLANK_RUN: Final = re.compile(rb"\r[ \t\r]*+|[ \t][ \t\r]++|\t")
 _ENVELOPE: Final = re.compile(
     rb"\n(date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id)[ \t]*+:([^\n]*+)",
     re.IGNORECASE,
@@ -117,15 +118,17 @@ def first(header: bytes, name: bytes) -> bytes | None:
 def selected(header: bytes, names: Collection[bytes], negate: bool = False) -> bytes:
     """The fields named (or all others) as they are, and the blank line (R136).
 
-    A header that ends without a blank line has none to give either.
+    The fields named have one even where the header has none, since clients look for it (as Q-5
+    has it for POP3); nothing has none of a message without a header (RFC 3501 §6.4.5).
     """
     wanted = {name.lower() for name in names}
     taken = []
-    end = 0
     for start, colon, end in _spans(header):
         if (_name(header, start, colon, end).lower() in wanted) != negate:
             taken.append(header[start:end])
-    taken.append(header[end : end + 2])
+    ended = header == b"\r\n" or header.endswith(b"\r\n\r\n")
+    if ended or (header and not negate):
+        taken.append(b"\r\n")
     return b"".join(taken)
 
 
@@ -138,9 +141,11 @@ def envelope(header: bytes) -> Envelope:
     for raw_name, raw in _ENVELOPE.findall(lines):
         name = raw_name.lower()
         text = raw[:FIELD_OCTETS_MAX].strip(_BLANKS)
-        if b"\r" in text:
-            # A subject is folded anywhere between words, with what blanks the sender likes.
-            text = _FOLD.sub(b" ", text) if name == b"subject" else text.replace(b"\r", b"")
+        if name == b"subject":
+            # Senders fold it between words, with what blanks they like: one is enough.
+            text = _BLANK_RUN.sub(b" ", text)
+        elif b"\r" in text:
+            text = text.replace(b"\r", b"") if name in _TEXTS else _FOLD.sub(b" ", text)
         if name not in _TEXTS:
             found = addresses.parse(text)
             lists[name] = lists[name] + found if name in lists else found

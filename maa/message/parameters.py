@@ -12,6 +12,10 @@ from functools import lru_cache
 from typing import Final
 
 Parameters = tuple[tuple[bytes, bytes], ...]
+ContentType = tuple[bytes, bytes, Parameters]
+
+UNREADABLE: Final[ContentType] = (b"", b"", ())
+"""The type of a part whose Content-Type has no type and subtype: not text, not looked into."""
 
 PIECES_MAX: Final = 100
 PARAMETERS_MAX: Final = 1000
@@ -29,31 +33,32 @@ _PARAMETER: Final = re.compile(
 _BLANKS: Final = re.compile(rb"\s*+")
 _WORD: Final = re.compile(rb'[^\s()\\";/=,]++')
 _LOOSE: Final = re.compile(rb'[^\s;"\\]++')
-_QUOTED: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)', re.DOTALL)
+_QUOTED: Final = re.compile(rb'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _PARENTHESIS: Final = re.compile(rb"[()\\]")
 _QUOTED_PAIR: Final = re.compile(rb"\\(.)", re.DOTALL)
 _PIECE: Final = re.compile(rb"([^*]+)\*(?:([0-9]{1,5})(\*?))?\Z")
-_UNSAFE: Final = re.compile(rb"[^A-Za-z0-9!#$&+.^_`{|}~-]")
+_UNSAFE: Final = re.compile(rb"[\x00-\x1f%\x7f-\xff]")
 
 
-def content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
-    """Type, subtype (both in lower case) and parameters; None when it names no type (R148)."""
+def content_type(value: bytes) -> ContentType:
+    """Type and subtype, in lower case, and parameters; `UNREADABLE` where it has no form (R148)."""
     if len(value) <= _CACHED_OCTETS and b"boundary" not in value:
         return _cached_type(value)
     return _content_type(value)
 
 
-def _content_type(value: bytes) -> tuple[bytes, bytes, Parameters] | None:
+def _content_type(value: bytes) -> ContentType:
     match = _WELL_FORMED.match(value)
     if match is not None:
         kind, subtype, tail = match.groups()
-        return None if subtype is None else (kind.lower(), subtype.lower(), _plain(tail))
+        if subtype is not None:
+            return kind.lower(), subtype.lower(), _plain(tail)
     reader = _Reader(value)
     kind = reader.word()
-    subtype = reader.word() if reader.take(b"/") else b""
-    if not kind or not subtype:
-        return None
-    return kind.lower(), subtype.lower(), reader.parameters()
+    if not kind or not reader.take(b"/"):
+        return (kind.lower(), b"", ()) if reader.at_end() else UNREADABLE
+    subtype = reader.word()
+    return (kind.lower(), subtype.lower(), reader.parameters()) if subtype else UNREADABLE
 
 
 _cached_type = lru_cache(maxsize=1024)(_content_type)
@@ -81,8 +86,10 @@ def languages(value: bytes) -> tuple[bytes, ...]:
 
 
 def token(value: bytes) -> bytes:
-    """The first word, as of Content-Transfer-Encoding; comments do not count."""
-    return _Reader(value[:4096]).word()
+    """The word that is the whole value, as of Content-Transfer-Encoding; else nothing."""
+    reader = _Reader(value[:4096])
+    word = reader.word()
+    return word if reader.at_end() else b""
 
 
 def parameter(parameters: Parameters, name: bytes) -> bytes | None:
@@ -122,6 +129,10 @@ class _Reader:
         self._position += found
         return found
 
+    def at_end(self) -> bool:
+        self._pass_blanks()
+        return self._position >= len(self._value)
+
     def parameters(self) -> Parameters:
         """What stands behind semicolons and has an "="; the rest is passed over."""
         pairs: list[tuple[bytes, bytes]] = []
@@ -132,16 +143,26 @@ class _Reader:
             self._position = semicolon + 1
             name = self.word()
             if name and self.take(b"="):
-                pairs.append((name.lower(), self._parameter_value()))
+                text = self._parameter_value(name.lower())
+                if text is not None:
+                    pairs.append((name.lower(), text))
         return _joined(pairs)
 
-    def _parameter_value(self) -> bytes:
+    def _parameter_value(self, name: bytes) -> bytes | None:
+        """A quoted string or a word; None for a quoted string without end.
+
+        Many senders do not quote boundaries and encoded words, as RFC 2045 §5.1 wants it.
+        """
         self._pass_blanks()
-        match = _QUOTED.match(self._value, self._position)
-        if match is None:
-            return self._matched(_LOOSE)
-        self._position = match.end()
-        return _QUOTED_PAIR.sub(rb"\1", match[1])
+        if self._value.startswith(b'"', self._position):
+            match = _QUOTED.match(self._value, self._position)
+            if match is None:
+                self._position = len(self._value)
+                return None
+            self._position = match.end()
+            return _QUOTED_PAIR.sub(rb"\1", match[1])
+        loose = name == b"boundary" or self._value.startswith(b"=?", self._position)
+        return self._matched(_LOOSE if loose else _WORD)
 
     def _matched(self, pattern: re.Pattern[bytes]) -> bytes:
         self._pass_blanks()

@@ -22,7 +22,7 @@ from maa.message.parameters import (
     token,
 )
 from maa.message.parts import Part, find, pack, unpack
-from maa.message.window import BOUNDARY_OCTETS_MAX, Window
+from maa.message.window import BOUNDARY_OCTETS_MAX, Delimiter, Window
 
 __all__ = ["DEPTH_MAX", "PARTS_MAX", "Part", "find", "pack", "scan", "unpack"]
 
@@ -84,13 +84,14 @@ class _Scanner:
         self._boundaries: tuple[bytes, ...] = ()
         self._levels: tuple[int, ...] = ()
         self._count = 0
+        self._in_header: Delimiter | None = None
 
     def run(self) -> Part:
         window = self._window
         line = self._begin(0)
         begun = True
-        while found := window.delimiter(line - 2, window.size, self._boundaries):
-            level = self._levels[found.level]
+        while found := self._next_delimiter(line):
+            level = found.level
             if begun:
                 self._cut(level + 1, found.at, line)
             # A line end that ends a delimiter or a header is still inside the parts around it.
@@ -105,6 +106,17 @@ class _Scanner:
         root = self._close(0, window.size)
         assert root is not None  # the message itself is always open
         return root
+
+    def _next_delimiter(self, line: int) -> Delimiter | None:
+        """The delimiter at `line` or behind, its level that of the part it delimits."""
+        if self._in_header is not None:
+            found, self._in_header = self._in_header, None
+            return found
+        return self._delimiter(line - 2, self._window.size)
+
+    def _delimiter(self, start: int, stop: int) -> Delimiter | None:
+        found = self._window.delimiter(start, stop, self._boundaries)
+        return found and found._replace(level=self._levels[found.level])
 
     def _begin(self, start: int) -> int:
         """Open the part whose header starts here, and the messages directly inside it.
@@ -136,8 +148,8 @@ class _Scanner:
         before = start - 2 if start else 0  # the line end before the header
         blank = window.blank_line(before)
         # A delimiter ends the part even where its header has no end yet (R141).
-        found = window.delimiter(before, blank, self._boundaries) if start else None
-        if found is not None:
+        if start and (found := self._delimiter(before, blank)):
+            self._in_header = found
             body = found.at + 2
         else:
             body = min(blank + 4, window.size)
@@ -147,26 +159,30 @@ class _Scanner:
         digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
         part = _Open(start, body, _MESSAGE if digest else _TEXT)
         part.lines_before = self._window.lines(body)
-        lines = (b"\n" + header).replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
+        # In front a line end, so that every field's name follows one. Of each fold the CR is left.
+        lines = (b"\n" + header).replace(b"\r\n ", b"\r ").replace(b"\r\n\t", b"\r\t")
         for name, raw in _CONTENT.findall(lines):
-            part.fields.setdefault(name.lower(), raw.strip(_BLANKS))
+            name = name.lower()
+            if name not in part.fields or name == b"disposition":
+                # Raw as it is (R149): without the line ends, and the blanks around.
+                part.fields[name] = raw.strip(b" \t").rstrip(_BLANKS).replace(b"\r", b"")
         written = part.fields.get(b"type")
         if written is not None:
-            part.type = content_type(written) or _TEXT
+            part.type = content_type(written)
         self._count += 1
         if self._count >= PARTS_MAX:
             # The rest is one opaque part: nothing ends it but the message's end (R142).
             part.type = _OPAQUE
-            self._boundaries = ()
+            self._boundaries, self._in_header = (), None
         return part
 
     def _begin_multipart(self, part: _Open) -> None:
         boundary = parameter(part.type[2], b"boundary")
-        if not boundary or len(self._open) >= DEPTH_MAX:
+        if len(self._open) >= DEPTH_MAX:
             part.type = _OPAQUE
-            return
-        part.boundary = boundary[:BOUNDARY_OCTETS_MAX]
-        self._note_boundaries()
+        elif boundary:
+            part.boundary = boundary[:BOUNDARY_OCTETS_MAX]
+            self._note_boundaries()
 
     def _note_boundaries(self) -> None:
         """The boundaries to look for, innermost first (R141)."""
@@ -208,7 +224,7 @@ class _Scanner:
         if type_ == b"multipart" and not part.parts:
             part.parts.append(_empty(end))
         written = fields.get(b"disposition")
-        tags = fields.get(b"language")
+        tags = fields.get(b"language") if b"type" in fields else None
         encoding = fields.get(b"transfer-encoding")
         return Part(
             header_start=start,

@@ -115,5 +115,6 @@ class Window:
                 best, level = len(boundary), index
                 if line[best:].rstrip(b" \t") in (b"", b"--"):
                     break
-        closing = line.startswith(b"--", best)
+        # One that the message's end cuts off begins no part either.
+        closing = end < 0 or line.startswith(b"--", best)
         return Delimiter(at, level, closing, self.size if end < 0 else end + 2)
