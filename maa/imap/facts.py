@@ -13,6 +13,7 @@ from typing import Final
 
 from maa.imap.search_keys import HasFlag, InHeader, InSet, Internal, Sent, Size
 from maa.message import headers
+from maa.message.addresses import parse
 from maa.message.dates import sent_date
 from maa.message.flags import RECENT
 from maa.message.words import decoded, folded
@@ -24,6 +25,7 @@ HEADER_TEXT: Final = "search/1"
 SLOTS: Final = {
     b"SUBJECT": 0, b"FROM": 1, b"TO": 2, b"CC": 3, b"BCC": 4, b"MESSAGE-ID": 5,
 }  # fmt: skip
+_ADDRESSES: Final = frozenset((b"FROM", b"TO", b"CC", b"BCC"))
 _SENT: Final = len(SLOTS)
 _THERE: Final = b"\x01"
 """Before the text of a field that the header has; an absent one has no octet at all."""
@@ -86,7 +88,7 @@ def header_text(header: bytes) -> bytes:
         name = field.name.upper()
         slot = SLOTS.get(name)
         if slot is not None:
-            found[slot].append(folded(decoded(headers.value(header, field))))
+            found[slot].append(_field_text(name, headers.value(header, field)))
         elif name == b"DATE" and not sent:
             day = sent_date(headers.value(header, field))
             sent = b"%d" % day.toordinal() if day else b"0"
@@ -95,6 +97,19 @@ def header_text(header: bytes) -> bytes:
         for texts in found
     ]
     return b"\0".join((*slots, sent))
+
+
+def _field_text(name: bytes, value: bytes) -> str:
+    """A field's text for searching: decoded; a mailbox without a host ends in "@" nevertheless.
+
+    The keys for addresses look at the ENVELOPE, which has an empty host then (R152), and people
+    who search for "@" want to know of any address.
+    """
+    text = folded(decoded(value))
+    if b"@" in value or name not in _ADDRESSES:
+        return text
+    without_host = [a.mailbox for a in parse(value) if a.host == b"" and a.mailbox is not None]
+    return "\n".join([text, *(folded(decoded(mailbox)) + "@" for mailbox in without_host)])
 
 
 def slots(text: bytes) -> list[bytes]:

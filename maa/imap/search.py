@@ -37,8 +37,8 @@ from maa.imap.search_keys import (
 )
 from maa.imap.sections import STRUCTURE, VALUE_OCTETS_MAX, Content, packed_parts
 from maa.imap.states import Answer, Done, Selected
+from maa.imap.texts import texts
 from maa.message.octets import Wire, WireBytes
-from maa.message.text import header_text, search_text
 from maa.message.words import folded
 from maa.store.errors import StoreError
 
@@ -276,7 +276,7 @@ class _Search:
         content = Content(wire, packed_parts(structure) if structure else None)
         left = list(needles)
         try:
-            for text, in_header in _texts(content, any(leaf.with_header for leaf, _ in needles)):
+            for text, in_header in texts(content, any(leaf.with_header for leaf, _ in needles)):
                 found = [
                     (leaf, needle)
                     for leaf, needle in left
@@ -294,14 +294,6 @@ class _Search:
             _log.warning("a message cannot be searched: %s", error)
             self._unreadable((position,))
             return None
-
-
-def _texts(content: Content, with_header: bool) -> Iterator[tuple[str, bool]]:
-    """Folded texts of a message, and whether it is the header's."""
-    if with_header:
-        yield folded(header_text(content.header)), True
-    for text in search_text(content.wire, content.root):
-        yield folded(text), False
 
 
 @contextmanager

@@ -85,13 +85,13 @@ class Content:
     @cached_property
     def header(self) -> bytes:
         """The header with its blank line."""
-        return self._octets(0, self._header_end)
+        return self.octets(0, self._header_end)
 
     @cached_property
     def _header_end(self) -> int:
         octets = CHUNK
         while True:
-            data = self._octets(0, octets)
+            data = self.octets(0, octets)
             end = headers.header_end(data)
             if end < len(data) or len(data) >= min(self.wire.size, HEADER_OCTETS_MAX):
                 return end
@@ -163,7 +163,7 @@ class Content:
         if section.text is Text.MIME:
             if self._is_sole(part, section.path):
                 # Its header is the message's; of that, what MIME is concerned with (R138).
-                return _mime_fields(self._octets(part.header_start, part.body_start))
+                return _mime_fields(self.octets(part.header_start, part.body_start))
             return range(part.header_start, part.body_start)
         if not part.is_message:
             return None
@@ -172,7 +172,7 @@ class Content:
             return range(message.header_start, message.body_start)
         if section.text is Text.TEXT:
             return range(message.body_start, message.body_end)
-        return self._fields(self._octets(message.header_start, message.body_start), section)
+        return self._fields(self.octets(message.header_start, message.body_start), section)
 
     def _is_sole(self, part: Part, path: tuple[int, ...]) -> bool:
         """Whether the part is the body of a message that is no multipart."""
@@ -184,7 +184,7 @@ class Content:
     def _fields(self, header: bytes, section: Section) -> bytes:
         return headers.selected(header, section.fields, negate=section.text is Text.FIELDS_NOT)
 
-    def _octets(self, start: int, stop: int) -> bytes:
+    def octets(self, start: int, stop: int) -> bytes:
         """A range that is to be in memory, at most `HEADER_OCTETS_MAX`."""
         stop = min(stop, start + HEADER_OCTETS_MAX)
         if stop - start <= CHUNK:
