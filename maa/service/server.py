@@ -26,7 +26,7 @@ from maa.auth.credentials import Authenticator, Source
 from maa.auth.password_file import PasswordFile
 from maa.auth.saslauthd import Saslauthd
 from maa.imap.states import ImapSettings
-from maa.pop3.session import Pop3Settings
+from maa.pop3.states import Pop3Settings
 from maa.service import logs
 from maa.service.config import Config
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from maa.auth.credentials import Authenticator
 from maa.conversation import Peer
-from maa.pop3.session import Pop3Settings, Session
+from maa.pop3.session import Session
+from maa.pop3.states import Pop3Settings
 from maa.store.accounts import Accounts
 from maa.transport.factory import PumpFactory
 from maa.transport.sessions import Sessions
@@ -26,6 +27,6 @@ def pop3_factory(
     """The factory of a POP3 listener; `tls` is for STLS."""
 
     def converse(peer: Peer, wake: Callable[[], None]) -> Session:
-        return Session(accounts, authenticator, peer, settings, wake)
+        return Session(accounts, authenticator, peer, wake, settings)
 
     return PumpFactory(sessions, converse, refusal=REFUSAL, implicit_tls=implicit_tls, tls=tls)
