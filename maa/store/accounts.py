@@ -42,10 +42,8 @@ class Accounts:
         self._state = state
         self._places = places
         self._accounts: weakref.WeakValueDictionary[str, Account] = weakref.WeakValueDictionary()
-        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._kept: Keeper[str, Account] = Keeper(
-            max(1, min(kept, descriptors // 2 // _DESCRIPTORS_EACH))
-        )
+        self._kept: Keeper[str, Account] = Keeper(kept)
+        self._kept_most = kept
         # One thread opens an account while others wait for it, without a lock for each name.
         self._opening = [threading.Lock() for _ in range(_LOCKS)]
         self._retired: deque[Ledger] = deque()
@@ -87,6 +85,9 @@ class Accounts:
         except BaseException:
             ledger.close()
             raise
+        # The limit may have been raised since the start; half is left to connections.
+        descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._kept.limit = max(1, min(self._kept_most, descriptors // 2 // _DESCRIPTORS_EACH))
         # Nobody has it any more: closing may block, so the next `open` does that.
         weakref.finalize(account, self._retired.append, ledger).atexit = False
         return account

@@ -15,7 +15,7 @@ class Keeper(Generic[K, V]):
     """Strong references to the values used last; memory only, from any thread."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._lock = threading.Lock()
         self._kept: OrderedDict[K, V] = OrderedDict()
 
@@ -26,7 +26,7 @@ class Keeper(Generic[K, V]):
             replaced = self._kept.get(key)
             self._kept[key] = value
             self._kept.move_to_end(key)
-            dropped = self._kept.popitem(last=False) if len(self._kept) > self._limit else None
+            dropped = self._kept.popitem(last=False) if len(self._kept) > self.limit else None
         del replaced, dropped
 
     def drop(self, key: K) -> None:

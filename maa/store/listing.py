@@ -39,5 +39,5 @@ def listed(mailboxes: Iterable[tuple[str, str | None]]) -> tuple[Listed, ...]:
 
 
 def _order(line: Listed) -> tuple[bool, list[tuple[str, str]]]:
-    elements = [(element.casefold(), element) for element in line.name.split(SEPARATOR)]
+    elements = [(element.casefold(), element) for element in key(line.name).split(SEPARATOR)]
     return (line.name != INBOX, elements)
