@@ -33,15 +33,18 @@ def counted_octets(head: bytes) -> int:
 
 
 def counted_octets_of(wire: Wire) -> int:
-    """The same for a message; may block."""
+    """The same for a message; may block where it is large."""
     if isinstance(wire, WireBytes):
         return counted_octets(wire.data)
-    head = b""
-    for chunk in wire.chunks(0, HEADER_OCTETS_MAX):
-        head += chunk
-        if not lacks_blank_line(head):
+    if wire.size > HEADER_OCTETS_MAX:
+        return 0
+    last = b"\r\n"  # a blank line at the very beginning ends a header too
+    for chunk in wire.chunks():
+        joined = last + chunk
+        if b"\r\n\r\n" in joined:
             return 0
-    return counted_octets(head) if wire.size <= HEADER_OCTETS_MAX else 0
+        last = joined[-3:]
+    return BLANK_LINE_OCTETS if last.endswith(b"\r\n") else 0
 
 
 def message(wire: Wire) -> Iterator[Step]:

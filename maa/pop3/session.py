@@ -163,10 +163,9 @@ class Session:
             yield err(human(str(refused)), refused.code)
             if isinstance(refused, Mistake):
                 self._mistakes += 1
-                if self._mistakes >= (
-                    MISTAKES_MAX if self.logged_in else MISTAKES_BEFORE_LOGIN_MAX
-                ):
-                    yield CLOSE
+                most = MISTAKES_MAX if self.logged_in else MISTAKES_BEFORE_LOGIN_MAX
+                if self._mistakes >= most:
+                    yield from self._ended()
         except (StoreError, AuthError) as error:
             yield failure(error)
             if isinstance(error, Vanished | MailboxGone):

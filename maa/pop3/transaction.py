@@ -6,8 +6,9 @@ import logging
 
 from maa.conversation import CLOSE, SLOW
 from maa.message.flags import SEEN
+from maa.message.octets import WireBytes
 from maa.pop3.login import login_allowed, mechanisms
-from maa.pop3.sending import message, whole
+from maa.pop3.sending import counted_octets_of, message, whole
 from maa.pop3.sending import top as top_of
 from maa.pop3.states import Answer, Authorization, Done, Over, Transaction
 from maa.pop3.wire import failure, multi, number, ok
@@ -60,7 +61,10 @@ def retr(state: Transaction, argument: bytes) -> Answer:
     position = maildrop.position(number(argument))
     wire = yield from maildrop.read(position)
     try:
-        yield b"+OK %d octets\r\n" % wire.size
+        if not isinstance(wire, WireBytes):
+            yield SLOW
+        # The same number as in LIST, found again because not every session has asked for LIST.
+        yield b"+OK %d octets\r\n" % (wire.size + counted_octets_of(wire))
         yield from message(wire)
     finally:
         wire.close()

@@ -1,0 +1,23 @@
+"""Every POP3 transcript, fed in one piece a part, and byte by byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.pop3.world import World
+from tests.transcripts.player import Cut, Transcript, byte_by_byte, play, transcripts, whole
+
+FOLDER = Path(__file__).parent.parent / "transcripts" / "pop3"
+
+
+@pytest.mark.parametrize("cut", [whole, byte_by_byte], ids=lambda cut: cut.__name__)
+@pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
+def test_transcript(path: Path, cut: Cut, tmp_path: Path) -> None:
+    transcript = Transcript.parse(path.read_text("utf-8"))
+    world = World.of(transcript, tmp_path)
+    try:
+        play(transcript, world, cut)
+    finally:
+        world.close()
