@@ -20,10 +20,11 @@ FIELD_OCTETS_MAX: Final = 1 << 20
 
 _LINE_END: Final = re.compile(rb"\r\n(?![ \t])")
 _BLANKS: Final = b" \t\r\n"
-_FOLD: Final = re.compile(rb"[ \t]*+\r[ \t]*+")
-_BLANK_RUN: Final = re.compile(rb"\r[ \t\r]*+|[ \t][ \t\r]++|\t")
+_FOLD: Final = re.compile(rb"[ \t]*+\r\n[ \t]*+")
+_BLANK_RUN: Final = re.compile(rb"[ \t\r\n]{2,}+|[\t\r]")
 _ENVELOPE: Final = re.compile(
-    rb"\n(date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id)[ \t]*+:([^\n]*+)",
+    rb"\r\n(date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id)[ \t]*+:[ \t]*+"
+    rb"((?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*+)",
     re.IGNORECASE,
 )
 
@@ -134,18 +135,18 @@ def selected(header: bytes, names: Collection[bytes], negate: bool = False) -> b
 
 def envelope(header: bytes) -> Envelope:
     """The ENVELOPE of a header; Sender and Reply-To default to From, also when empty (R151)."""
-    # In front a line end, so that every field's name follows one. Of each fold the CR is left.
-    lines = (b"\n" + header).replace(b"\r\n ", b"\r ").replace(b"\r\n\t", b"\r\t")
     texts: dict[bytes, bytes] = {}
     lists: dict[bytes, tuple[Address, ...]] = {}
-    for raw_name, raw in _ENVELOPE.findall(lines):
-        name = raw_name.lower()
-        text = raw[:FIELD_OCTETS_MAX].strip(_BLANKS)
+    # In front a line end, so that every field's name follows one.
+    for name, text in _ENVELOPE.findall(b"\r\n" + header):
+        name = name.lower()
+        text = text[:FIELD_OCTETS_MAX].rstrip(_BLANKS)
         if name == b"subject":
             # Senders fold it between words, with what blanks they like: one is enough.
-            text = _BLANK_RUN.sub(b" ", text)
+            if b"  " in text or b"\t" in text or b"\r" in text:
+                text = _BLANK_RUN.sub(b" ", text.lstrip(_BLANKS))
         elif b"\r" in text:
-            text = text.replace(b"\r", b"") if name in _TEXTS else _FOLD.sub(b" ", text)
+            text = text.replace(b"\r\n", b"") if name in _TEXTS else _FOLD.sub(b" ", text)
         if name not in _TEXTS:
             found = addresses.parse(text)
             lists[name] = lists[name] + found if name in lists else found

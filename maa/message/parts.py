@@ -18,7 +18,7 @@ class Part:
     body_start: int
     body_end: int
     lines: int
-    """Line ends in the body (R146)."""
+    """Line ends in the body of a text part or a message (R146); 0 of others."""
     type: bytes
     subtype: bytes
     parameters: Parameters

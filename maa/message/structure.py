@@ -37,10 +37,13 @@ _MESSAGES: Final = (b"rfc822", b"global")
 _DIGEST: Final = (b"multipart", b"digest")
 _BLANKS: Final = b" \t\r\n"
 _CONTENT: Final = re.compile(
-    rb"\ncontent-(type|transfer-encoding|id|description|disposition|language|location|md5)"
-    rb"[ \t]*+:([^\n]*+)",
+    rb"\r\ncontent-(type|transfer-encoding|id|description|disposition|language|location|md5)"
+    rb"[ \t]*+:[ \t]*+((?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*+)",
     re.IGNORECASE,
 )
+_ENCODINGS: Final = {
+    name.lower(): name for name in (b"7BIT", b"8BIT", b"BINARY", b"BASE64", b"QUOTED-PRINTABLE")
+}
 
 
 def scan(wire: Wire) -> Part:
@@ -112,11 +115,8 @@ class _Scanner:
         if self._in_header is not None:
             found, self._in_header = self._in_header, None
             return found
-        return self._delimiter(line - 2, self._window.size)
-
-    def _delimiter(self, start: int, stop: int) -> Delimiter | None:
-        found = self._window.delimiter(start, stop, self._boundaries)
-        return found and found._replace(level=self._levels[found.level])
+        window = self._window
+        return window.delimiter(line - 2, window.size, self._boundaries, self._levels)
 
     def _begin(self, start: int) -> int:
         """Open the part whose header starts here, and the messages directly inside it.
@@ -148,7 +148,8 @@ class _Scanner:
         before = start - 2 if start else 0  # the line end before the header
         blank = window.blank_line(before)
         # A delimiter ends the part even where its header has no end yet (R141).
-        if start and (found := self._delimiter(before, blank)):
+        found = window.delimiter(before, blank, self._boundaries, self._levels) if start else None
+        if found is not None:
             self._in_header = found
             body = found.at + 2
         else:
@@ -158,16 +159,14 @@ class _Scanner:
     def _opened(self, start: int, header: bytes, body: int) -> _Open:
         digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
         part = _Open(start, body, _MESSAGE if digest else _TEXT)
-        part.lines_before = self._window.lines(body)
-        # In front a line end, so that every field's name follows one. Of each fold the CR is left.
-        lines = (b"\n" + header).replace(b"\r\n ", b"\r ").replace(b"\r\n\t", b"\r\t")
-        for name, raw in _CONTENT.findall(lines):
+        part.lines_before = self._window.lines_before(body)
+        # In front a line end, so that every field's name follows one.
+        for name, value in _CONTENT.findall(b"\r\n" + header):
             name = name.lower()
             if name not in part.fields or name == b"disposition":
-                # Raw as it is (R149): without the line ends, and the blanks around.
-                part.fields[name] = raw.strip(b" \t").rstrip(_BLANKS).replace(b"\r", b"")
-        written = part.fields.get(b"type")
-        if written is not None:
+                # Raw (R149): without line ends, and the blanks around.
+                part.fields[name] = value.replace(b"\r\n", b"").rstrip(_BLANKS)
+        if written := part.fields.get(b"type"):
             part.type = content_type(written)
         self._count += 1
         if self._count >= PARTS_MAX:
@@ -223,27 +222,33 @@ class _Scanner:
         fields = part.fields
         if type_ == b"multipart" and not part.parts:
             part.parts.append(_empty(end))
+        wanted = type_ == b"text" or part.envelope is not None
+        lines = self._window.lines(body, end, part.lines_before) if wanted else 0
         written = fields.get(b"disposition")
         tags = fields.get(b"language") if b"type" in fields else None
-        encoding = fields.get(b"transfer-encoding")
         return Part(
-            header_start=start,
-            body_start=body,
-            body_end=end,
-            lines=max(0, self._window.lines(end) - part.lines_before),
-            type=type_,
-            subtype=subtype,
-            parameters=parameters,
-            content_id=fields.get(b"id"),
-            description=fields.get(b"description"),
-            encoding=(token(encoding).upper() if encoding else b"") or b"7BIT",
-            md5=fields.get(b"md5"),
-            disposition=disposition(written) if written else None,
-            languages=languages(tags) if tags else (),
-            location=fields.get(b"location"),
-            parts=tuple(part.parts),
-            envelope=part.envelope,
+            start,
+            body,
+            end,
+            lines,
+            type_,
+            subtype,
+            parameters,
+            fields.get(b"id"),
+            fields.get(b"description"),
+            _encoding(fields.get(b"transfer-encoding", b"7BIT")),
+            fields.get(b"md5"),
+            disposition(written) if written else None,
+            languages(tags) if tags else (),
+            fields.get(b"location"),
+            tuple(part.parts),
+            part.envelope,
         )
+
+
+def _encoding(value: bytes) -> bytes:
+    """The transfer encoding in upper case; 7BIT when it cannot be read (R148, Q-22)."""
+    return _ENCODINGS.get(value.lower()) or token(value).upper() or b"7BIT"
 
 
 def _empty(at: int) -> Part:

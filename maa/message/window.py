@@ -18,7 +18,7 @@ class Delimiter(NamedTuple):
     at: int
     """Where its CRLF begins."""
     level: int
-    """Index of the boundary among those asked for."""
+    """That of the boundary among those asked for."""
     closing: bool
     end: int
     """Where the next line begins."""
@@ -27,11 +27,12 @@ class Delimiter(NamedTuple):
 class Window:
     """Searches forward in a message, holding all of it or about `CHUNK` octets."""
 
-    __slots__ = ("_base", "_blank", "_counted", "_data", "_lines", "_wire", "size")
+    __slots__ = ("_base", "_blank", "_counted", "_data", "_lines", "_whole", "_wire", "size")
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._data = wire.data if isinstance(wire, WireBytes) else b""
+        self._whole = isinstance(wire, WireBytes)
         self._base = 0
         self._blank = -2
         self._counted = 0
@@ -68,32 +69,39 @@ class Window:
             self._blank = at if at >= 0 else self.size
         return self._blank
 
-    def delimiter(self, start: int, stop: int, boundaries: tuple[bytes, ...]) -> Delimiter | None:
+    def delimiter(
+        self, start: int, stop: int, boundaries: tuple[bytes, ...], levels: tuple[int, ...]
+    ) -> Delimiter | None:
         """The first line from `start` (a CRLF) before `stop` that begins with a boundary."""
         if not boundaries:
             return None
         if len(boundaries) == 1:
             at = self.find(b"\r\n--" + boundaries[0], start, stop)
-            return self._read(at, boundaries) if at >= 0 else None
+            return self._read(at, boundaries, levels) if at >= 0 else None
         while (at := self.find(b"\r\n--", start, stop)) >= 0:
             if at + _LINE_OCTETS > self._base + len(self._data) < self.size:
                 self._load(at)
             if self._data.startswith(boundaries, at + 4 - self._base):
-                return self._read(at, boundaries)
+                return self._read(at, boundaries, levels)
             start = at + 4
         return None
 
-    def lines(self, position: int) -> int:
+    def lines_before(self, position: int) -> int:
+        """What `lines` wants to know of a body's start, when scanning has come there."""
+        return 0 if self._whole else self._lines_until(position)
+
+    def lines(self, start: int, stop: int, before: int) -> int:
+        """Line ends in a body; its end must be no earlier than any asked for before."""
+        if self._whole:
+            return self._data.count(b"\n", start, stop)
+        return max(0, self._lines_until(stop) - before)
+
+    def _lines_until(self, position: int) -> int:
         """Line ends before `position`; asked for ever larger ones, or a few octets back."""
         if position < self._counted:
             return self._lines - self.text(position, self._counted).count(b"\n")
-        if self._counted >= self._base and position <= self._base + len(self._data):
-            self._lines += self._data.count(
-                b"\n", self._counted - self._base, position - self._base
-            )
-        else:
-            for piece in self._wire.chunks(self._counted, position):
-                self._lines += piece.count(b"\n")
+        for piece in self._wire.chunks(self._counted, position):
+            self._lines += piece.count(b"\n")
         self._counted = position
         return self._lines
 
@@ -101,20 +109,23 @@ class Window:
         self._base = start
         self._data = self._wire.slice(start, start + CHUNK)
 
-    def _read(self, at: int, boundaries: tuple[bytes, ...]) -> Delimiter:
+    def _read(self, at: int, boundaries: tuple[bytes, ...], levels: tuple[int, ...]) -> Delimiter:
         """The delimiter line behind the CRLF at `at`, which begins with one of the boundaries.
 
         RFC 2046 §5.1.1 asks for a match of the line's beginning only; so that a boundary which
         is another's prefix does not match for it, the longest wins, then the innermost.
         """
         end = self.find(b"\r\n", at + 4, self.size)
-        line = self.text(at + 4, at + 4 + _LINE_OCTETS if end < 0 else min(end, at + _LINE_OCTETS))
-        best, level = -1, 0
-        for index, boundary in enumerate(boundaries):
-            if len(boundary) > best and line.startswith(boundary):
-                best, level = len(boundary), index
-                if line[best:].rstrip(b" \t") in (b"", b"--"):
-                    break
+        best, level = boundaries[0], levels[0]
+        if len(boundaries) > 1:
+            line = self.text(at + 4, at + _LINE_OCTETS if end < 0 else min(end, at + _LINE_OCTETS))
+            best = b""
+            for boundary, its_level in zip(boundaries, levels, strict=True):
+                if len(boundary) > len(best) and line.startswith(boundary):
+                    best, level = boundary, its_level
+                    if line[len(best) :].rstrip(b" \t") in (b"", b"--"):
+                        break
+        behind = at + 4 + len(best)
         # One that the message's end cuts off begins no part either.
-        closing = end < 0 or line.startswith(b"--", best)
+        closing = end < 0 or self.text(behind, behind + 2) == b"--"
         return Delimiter(at, level, closing, self.size if end < 0 else end + 2)
