@@ -1,0 +1,143 @@
+"""`maa passwd USER`: add, change, check and delete users of the password file."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from pathlib import Path
+from typing import Final
+
+from maa.auth.errors import AuthError
+from maa.auth.hashes import DEFAULT_SCHEME, NEW_SCHEMES, PasswordTooLong, UnknownHash, new_hash
+from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
+from maa.auth.password_file import PasswordFile, parsed
+from maa.service.config import PasswordFile as PasswordFileSettings
+from maa.service.reading import ConfigError, load
+from maa.user import usable_name
+
+CONFIG: Final = Path("/etc/maa/maa.toml")
+PASSWORD_OCTETS_MAX: Final = 1024
+
+
+class _Fault(Exception):
+    """What is wrong, for whoever typed the command."""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to `maa`."""
+    parser = commands.add_parser(
+        "passwd",
+        help="add, change, check and delete users of the password file",
+        description="Set a user's password, adding the user if need be; it is asked for twice.",
+    )
+    parser.add_argument("user", metavar="USER")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--file", type=Path, help="the password file")
+    where.add_argument(
+        "--config", type=Path, help=f"the configuration that names the password file ({CONFIG})"
+    )
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--check", action="store_true", help="only say whether a password fits")
+    what.add_argument("--delete", action="store_true", help="delete the user")
+    what.add_argument(
+        "--keep", action="store_true", help="keep the password, change only what is given below"
+    )
+    parser.add_argument("--stdin", action="store_true", help="take the password from stdin's line")
+    parser.add_argument(
+        "--scheme",
+        type=str.upper,
+        choices=NEW_SCHEMES,
+        default=DEFAULT_SCHEME,
+        help=f"how to store it ({DEFAULT_SCHEME}); CRYPT is yescrypt",
+    )
+    parser.add_argument("--uid", type=int, help="file-system uid for the user's mail")
+    parser.add_argument("--gid", type=int, help="file-system gid")
+    parser.add_argument("--home", help="home directory")
+    parser.add_argument("--inbox", metavar="PLACE", help="as [mail] inbox, for this user")
+    parser.add_argument("--folders", metavar="PLACE", help="as [mail] folders, for this user")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what was asked; 0, or 1 with the reason on stderr."""
+    try:
+        print(_done(arguments, str(_file(arguments))))
+    except (_Fault, ConfigError, AuthError, PasswordTooLong, UnknownHash) as error:
+        reason = str(error) if str(error) != arguments.user else "the password does not fit"
+        print(f"maa passwd: {reason}", file=sys.stderr)
+        return 1
+    except NoSuchUser:
+        print(f"maa passwd: there is no user {arguments.user}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"maa passwd: {error.filename or 'the file'}: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _file(arguments: argparse.Namespace) -> Path:
+    if arguments.file is not None:
+        return Path(arguments.file)
+    if arguments.config is not None or CONFIG.exists():
+        return load(arguments.config or CONFIG).auth.password_file.path
+    return PasswordFileSettings().path
+
+
+def _done(arguments: argparse.Namespace, path: str) -> str:
+    name: str = arguments.user
+    if not usable_name(name):
+        raise _Fault(f"{name!r} is no usable name: letters, digits and . _ + - = @, no ..")
+    if arguments.delete:
+        delete(path, name)
+        return f"{name} is deleted from {path}"
+    if arguments.check:
+        password = _encoded(_password(arguments, twice=False))
+        if PasswordFile(path).check(name, password, "check") is None:
+            raise NoSuchUser(name)
+        return f"{name}: the password fits"
+    fields = Fields(
+        arguments.uid, arguments.gid, arguments.home, arguments.inbox, arguments.folders
+    )
+    stored = None
+    if not arguments.keep:
+        stored = new_hash(_encoded(_password(arguments, twice=True)), arguments.scheme)
+    _ensure_sound(name, stored, fields)
+    new = set_password(path, name, stored, fields)
+    return f"{name} is {'added to' if new else 'changed in'} {path}"
+
+
+def _ensure_sound(name: str, stored: str | None, fields: Fields) -> None:
+    """Refuse what would make a line that cannot be read again."""
+    words = [word for word in (fields.home, fields.inbox, fields.folders, stored) if word]
+    if any(octet in word for word in words for octet in "\r\n\0") or ":" in (fields.home or ""):
+        raise _Fault("a field cannot hold a line end, and a home no colon")
+    if stored is not None and ":" in stored:
+        raise _Fault("a password stored as it is cannot hold a colon")
+    if any(word.split() != [word] for word in (fields.inbox, fields.folders) if word):
+        raise _Fault("a place cannot hold blanks")
+    numbers = ("" if number is None else str(number) for number in (fields.uid, fields.gid))
+    line = ":".join((name, stored or "!", *numbers, "", fields.home or "", ""))
+    for fault in parsed(line, 1)[1]:
+        raise _Fault(fault.text)
+
+
+def _password(arguments: argparse.Namespace, *, twice: bool) -> str:
+    if arguments.stdin:
+        line = sys.stdin.readline(4 * PASSWORD_OCTETS_MAX)
+        if not line:
+            raise _Fault("no password on stdin")
+        return line.rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if twice and getpass.getpass("Again: ") != password:
+        raise _Fault("the two passwords are not the same; nothing is changed")
+    return password
+
+
+def _encoded(password: str) -> bytes:
+    octets = password.encode("utf-8", "surrogateescape")
+    if not octets:
+        raise _Fault("the password is empty")
+    if len(octets) > PASSWORD_OCTETS_MAX:
+        raise _Fault(f"the password is longer than {PASSWORD_OCTETS_MAX} octets")
+    return octets
