@@ -157,14 +157,16 @@ def _read_at(fd: int, offset: int, octets: int) -> bytes:
 def open_wire(fd: int) -> Wire:
     """The message in the file, from its first octet; the descriptor now belongs to the result."""
     try:
-        if os.fstat(fd).st_size > SMALL:
+        octets = os.fstat(fd).st_size
+        if octets > SMALL:
             return WireFile(fd)
-        data = _read_at(fd, 0, SMALL + 1)
+        # One more than there are: the buffer is of this size, and a large one costs much.
+        data = _read_at(fd, 0, octets + 1)
+        if len(data) > octets:  # it grew meanwhile: a delivery in place, still a message
+            return WireFile(fd)
     except BaseException:
         os.close(fd)
         raise
-    if len(data) > SMALL:  # it grew meanwhile: a delivery in place, still a message
-        return WireFile(fd)
     os.close(fd)
     return WireBytes(crlf(data))
 
