@@ -8,6 +8,7 @@ people search in, decoded and folded, so that a second search reads no message.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -16,6 +17,7 @@ from maa.message import headers
 from maa.message.addresses import parse
 from maa.message.dates import sent_date
 from maa.message.flags import RECENT
+from maa.message.headers import FIELD_OCTETS_MAX
 from maa.message.words import decoded, folded
 from maa.store.snapshot import UNKNOWN
 from maa.store.view import View
@@ -30,6 +32,9 @@ _SENT: Final = len(SLOTS)
 _THERE: Final = b"\x01"
 """Before the text of a field that the header has; an absent one has no octet at all."""
 
+_FIELDS: Final = re.compile(
+    rb"\n(subject|from|to|cc|bcc|message-id|date)[ \t]*+:([^\n]*+)", re.IGNORECASE
+)
 _EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86400
 
@@ -82,21 +87,23 @@ def remembered_measures(
 
 def header_text(header: bytes) -> bytes:
     """What is remembered as `HEADER_TEXT`."""
+    # In front a line end, so that every field's name follows one.
+    lines = (b"\n" + header).replace(b"\r\n ", b" ").replace(b"\r\n\t", b"\t")
     found: list[list[str]] = [[] for _ in SLOTS]
     sent = b""
-    for field in headers.fields(header):
-        name = field.name.upper()
-        slot = SLOTS.get(name)
-        if slot is not None:
-            found[slot].append(_field_text(name, headers.value(header, field)))
-        elif name == b"DATE" and not sent:
-            day = sent_date(headers.value(header, field))
+    for raw_name, raw in _FIELDS.findall(lines):
+        name = raw_name.upper()
+        value = raw[:FIELD_OCTETS_MAX].strip()
+        if name in SLOTS:
+            found[SLOTS[name]].append(_field_text(name, value))
+        elif not sent:
+            day = sent_date(value)
             sent = b"%d" % day.toordinal() if day else b"0"
-    slots = [
+    texts = [
         _THERE + "\n".join(texts).replace("\0", "").encode("utf-8", "replace") if texts else b""
         for texts in found
     ]
-    return b"\0".join((*slots, sent))
+    return b"\0".join((*texts, sent))
 
 
 def _field_text(name: bytes, value: bytes) -> str:
