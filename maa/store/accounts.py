@@ -9,6 +9,7 @@ import stat
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from maa.store.keeper import Keeper
 from maa.store.ledger import Ledger
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
-from maa.user import User, usable_name
+from maa.user import User
 
 ACCOUNTS_KEPT: Final = 2000
 # index.db and cache.db, each with its WAL and shared memory, and some to spare.
@@ -93,17 +94,16 @@ class Accounts:
         return account
 
     def _close_retired(self) -> None:
-        while self._retired:
-            try:
-                ledger = self._retired.popleft()
-            except IndexError:
-                return  # another thread was faster
-            ledger.close()
+        # Until it is empty; another thread may empty it at the same time.
+        with suppress(IndexError):
+            while True:
+                self._retired.popleft().close()
 
     def _make_state(self, name: str, identity: Identity) -> str:
-        """`STATE/users/NAME`, which belongs to the user and is closed to everybody else."""
-        if not usable_name(name):
-            raise Unavailable("the name cannot be part of a path")
+        """`STATE/users/NAME`, which belongs to the user and is closed to everybody else.
+
+        The name was checked by `MailPlaces.of` (R253).
+        """
         users = os.path.join(self._state, "users")
         path = os.path.join(users, name)
         with disk_errors(path):

@@ -67,7 +67,8 @@ class Folders:
         found: dict[str, Folder] = {}
         unfinished = False
         with disk_errors(self.root), os.scandir(self.root) as entries:
-            for entry in entries:
+            # In order, so that all processes choose the same of two that mean one name.
+            for entry in sorted(entries, key=lambda entry: entry.name):
                 if not entry.name.startswith(".") or not entry.is_dir(follow_symlinks=False):
                     continue
                 name = names.from_directory(entry.name)
@@ -84,9 +85,8 @@ class Folders:
         other = found.get(names.key(folder.name))
         if other is not None:
             _log.warning("one mailbox, two directories: %r, %r", folder.path, other.path)
-            if folder.path != self.path(folder.name):
-                return
-        found[names.key(folder.name)] = folder
+        if other is None or folder.path == self.path(folder.name):
+            found[names.key(folder.name)] = folder
 
     def path(self, name: str) -> str:
         """Where a folder of this name is made."""

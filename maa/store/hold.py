@@ -47,9 +47,8 @@ class Hold:
             fcntl.fcntl(descriptor, command, _WHOLE_FILE)
         except OSError as error:
             os.close(descriptor)
-            if isinstance(error, BlockingIOError | PermissionError):  # EAGAIN or EACCES
-                raise MaildropInUse("another session holds the maildrop") from None
-            raise Unavailable(f"cannot lock: {error}") from error
+            busy = isinstance(error, BlockingIOError | PermissionError)  # EAGAIN or EACCES
+            raise (MaildropInUse if busy else Unavailable)(f"cannot lock: {error}") from error
         return cls(descriptor)
 
     def release(self) -> None:

@@ -91,7 +91,8 @@ class Tree:
         if self._watch is None or not self._watch.live:
             if self._watch is not None:
                 watcher.remove(self._watch)
-            self._watch = watcher.add(self.folders.root, self._mark)
+            # With "/.", for the whole Maildir may be a symlink, and symlinks are not watched.
+            self._watch = watcher.add(self.folders.root + "/.", self._mark)
         # Before the scan: what happens during it makes it stale again.
         self._stale = False
         try:

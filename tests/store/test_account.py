@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -189,6 +190,39 @@ def test_an_unchanged_listing_is_answered_from_memory(site: Site, account: Accou
     assert account.mailboxes() is first
 
 
+def test_other_files_in_the_maildir_say_nothing(site: Site, account: Account) -> None:
+    first = account.mailboxes()
+    (site.maildir() / "dovecot-uidlist").touch()
+    assert account.mailboxes() is first
+
+
+def test_a_disk_that_comes_back_is_read_again(site: Site, account: Account) -> None:
+    account.create("Work")
+    deliver(site.maildir() / ".Work")
+    assert count(account, "Work") == 1
+    site.maildir().rename(site.root / "unmounted")
+    with pytest.raises(Unavailable):
+        account.mailboxes()
+    with pytest.raises(Unavailable):
+        account.open("Work")
+    (site.root / "unmounted").rename(site.maildir())
+    assert names_of(account) == ["INBOX", "Work"]
+    assert list(account.open("Work").snapshot.uids) == [1]
+    maildir(site.maildir() / ".New")
+    assert names_of(account) == ["INBOX", "New", "Work"]
+
+
+def test_the_whole_maildir_may_be_a_symlink(site: Site) -> None:
+    maildir(site.root / "disk" / "joe")
+    site.maildir().parent.mkdir(parents=True)
+    site.maildir().symlink_to(site.root / "disk" / "joe")
+    account = site.account()
+    mailbox = account.open("INBOX")
+    assert account.opened("INBOX") is mailbox
+    maildir(site.maildir() / ".Work")
+    assert names_of(account) == ["INBOX", "Work"]
+
+
 def test_R246_without_hints_the_folders_are_read_each_time(site: Site) -> None:
     accounts = site.accounts()
     accounts.watcher.close()
@@ -357,6 +391,18 @@ def test_renaming_onto_something_that_is_no_mailbox_changes_nothing(
     with pytest.raises(CannotChange):
         account.rename("a", "x")
     assert names_of(account) == ["INBOX", "a", "a.b"]
+
+
+def test_a_half_done_rename_with_something_new_in_the_way_is_ended(
+    site: Site, account: Account
+) -> None:
+    account.create("a")
+    maildir(site.maildir() / ".b")
+    steps = [["a", str(site.maildir() / ".a"), "b"], ["gone", str(site.maildir() / ".gone"), "c"]]
+    account.ledger.index.set_setting("renaming", json.dumps(steps))
+    account.create("other")
+    assert names_of(account) == ["INBOX", "a", "b", "other"]
+    assert account.open("a").uidvalidity != account.open("b").uidvalidity
 
 
 def test_R101_renaming_inbox_moves_its_messages_only(site: Site, account: Account) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from maa.store import account as account_module
+from maa.store import accounts as accounts_module
 from maa.store.account import Account
 from maa.store.accounts import Accounts
 from maa.store.errors import Unavailable
+from maa.store.identity import Identity
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.user import User
@@ -143,6 +145,17 @@ def test_the_state_is_private(site: Site) -> None:
     assert joe.stat().st_mode & 0o777 == 0o700
 
 
+def test_state_that_was_made_by_hand_is_used(site: Site) -> None:
+    (site.root / "state" / "users").mkdir(parents=True)
+    (site.root / "state" / "users").chmod(0o700)
+    site.account()
+    assert (site.root / "state" / "users").stat().st_mode & 0o777 == 0o711
+    # Another process makes a user's directory at the same moment.
+    joe = str(site.root / "state" / "users" / "joe")
+    accounts_module._make_private(joe, Identity.own(), Identity.own())
+    assert names_of(site.account()) == ["INBOX"]
+
+
 def test_R253_no_state_for_an_unusable_name(site: Site) -> None:
     for name in ("../joe", "..", "a/b", ""):
         with pytest.raises(Unavailable):
@@ -189,6 +202,20 @@ def test_R253_a_user_reaches_no_other_users_mail(shared: Site) -> None:
     link = f"maildir:{shared.root}/home/ann/link"
     with pytest.raises(Unavailable):
         accounts.open(User("ann", uid=12347, gid=12348, inbox=link))
+
+
+@needs_root
+def test_a_mailbox_that_cannot_be_made_leaves_nothing(shared: Site) -> None:
+    accounts = shared.accounts()
+    account = accounts.open(JOE)
+    os.chown(shared.maildir("joe"), 0, 0)
+    shared.maildir("joe").chmod(0o755)
+    with pytest.raises(Unavailable):
+        account.create("Work")
+    assert "Work" not in account.ledger.index.mailboxes()
+    os.chown(shared.maildir("joe"), 12345, 12346)
+    account.create("Work")
+    assert names_of(account) == ["INBOX", "Work"]
 
 
 @needs_root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -177,6 +178,42 @@ def test_many_threads_may_add_remove_and_drain(watcher: Watcher, tmp_path: Path)
     for thread in threads[:4]:
         thread.join(60)
     assert faults == []
+
+
+def test_R246_without_inotify_nothing_is_watched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(tmp_path, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        watcher = Watcher()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "no hints" in caplog.text
+    assert watcher.fileno() == -1
+    assert watcher.add(str(tmp_path), lambda name: None) is None
+    watcher.drain()
+    watcher.close()
+
+
+def test_what_cannot_be_watched_is_said_once(
+    watcher: Watcher, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert watcher.add(str(tmp_path / ("x" * 300)), lambda name: None) is None
+    assert caplog.text.count("no hints") == 1
+
+
+def test_a_watch_whose_directory_went_away_may_be_removed(watcher: Watcher, tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    handle = watcher.add(str(tmp_path / "new"), lambda name: None)
+    (tmp_path / "new").rmdir()
+    assert handle is not None
+    watcher.remove(handle)
+    watcher.drain()
+    assert not handle.live
 
 
 def test_after_close_nothing_is_live(watcher: Watcher, tmp_path: Path) -> None:
