@@ -209,11 +209,17 @@ class Session:
         tag = head.group(1) if head else _tag_alone(line.text)
         try:
             row = self._row(line, head)
-            command = yield from self._parsed(row, tag, line, head.end() if head else 0)
+            at = head.end() if head else 0
+            if line.literal is None:
+                command = row.parse(tag, Cursor((line.text,), at))
+            else:
+                command = yield from self._parsed(row, tag, line, at)
             done = yield from self._performed(row, command)
-            yield from self._rest_of_line()
+            if not self._line_ended:
+                yield from self._rest_of_line()
             yield tagged(tag, done.status, done.code, done.text)
-            yield from self._moved(done)
+            if done.state is not self._state or done.then is not None:
+                yield from self._moved(done)
         except ProtocolError as error:
             yield from self._rest_of_line()
             yield tagged(tag, error.status, error.code, human(str(error)))
@@ -279,11 +285,12 @@ class Session:
         if told is Updates.NONE or not isinstance(state, Selected):
             return done
         if told is Updates.ALL:
-            state = yield from updates.caught_up(state, expunges=True)
+            if state.view.stale or not state.mailbox.fresh():
+                state = yield from updates.caught_up(state, expunges=True)
         elif state.view.stale:
             by_uid = told is Updates.UID
             state = yield from updates.refreshed(state, expunges=by_uid, by_uid=by_uid)
-        return done if state is done.state else replace(done, state=state)
+        return done if state is done.state else done._replace(state=state)
 
     def _moved(self, done: Done) -> Part[None]:
         before, self._state = self._state, done.state

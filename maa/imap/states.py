@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from maa.conversation import Peer, Request, Step
 
@@ -100,8 +100,10 @@ class Literal:
     """The client waits for `+` before it sends the octets."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+# Line and Done are made for every command, and a named tuple is made in a third of the time.
+
+
+class Line(NamedTuple):
     """A line from the client without its CRLF, and without `{n}` when a literal follows it."""
 
     text: bytes
@@ -139,8 +141,7 @@ GO_AHEAD: Final = Wait.GO_AHEAD
 Input = Line | LiteralChunk | Poke
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """How a handler ends: the next state and the tagged line."""
 
     state: State

@@ -6,6 +6,7 @@ import binascii
 import re
 
 _SHIFT = re.compile(rb"&([A-Za-z0-9+,]*)(-?)")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _OTHERS = re.compile("&|[^ -~]+")
 
 
@@ -32,8 +33,13 @@ def decoded(name: bytes) -> str:
     Spellings that are legal UTF-7 without being canonical (shifted ASCII, two shifts side by
     side) are understood: old clients write them, and what we send is canonical anyway (L-13).
     """
-    if b"&" not in name:
-        return name.decode("ascii")
+    text = name.decode("ascii") if b"&" not in name else _parted(name)
+    if _CONTROL.search(text):
+        raise ValueError("a mailbox name holds control characters")
+    return text
+
+
+def _parted(name: bytes) -> str:
     parts: list[str] = []
     at = 0
     for match in _SHIFT.finditer(name):
@@ -51,7 +57,4 @@ def _unshifted(coded: bytes) -> str:
     if len(coded) % 4 == 1:
         raise ValueError("a shift in a mailbox name is cut short")
     padded = coded.replace(b",", b"/") + b"=" * (-len(coded) % 4)
-    text = binascii.a2b_base64(padded).decode("utf-16-be")
-    if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("a mailbox name holds control characters")
-    return text
+    return binascii.a2b_base64(padded).decode("utf-16-be")
