@@ -177,9 +177,7 @@ def test_the_corpus_is_read_as_the_golden_server_reads_it(compare: ModuleType) -
     tags = tags_by_id()
     for gold in goldens():
         gold = {**gold, "bin": {}}
-        compare.compare_message(
-            report, gold["id"], tags[gold["id"]], gold, answers(compare, gold)
-        )
+        compare.compare_message(report, gold["id"], tags[gold["id"]], gold, answers(compare, gold))
     for category, least in LEAST_AGREEMENT.items():
         agreed, differ = report.ok[category], report.bad[category]
         print(category, agreed, differ, report.deb[category])
