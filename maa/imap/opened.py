@@ -37,9 +37,11 @@ class OneByOne:
         self._mailbox = mailbox
         self._progress = progress
         self._items = progress.plan.items
+        self._kept_as = {item: cache_name(item) for item in self._items}
         self._batch = batch
         self._rows = list(zip(batch.numbers, batch.uids, zip(*columns, strict=True), strict=True))
         self._needed = [uid for _, uid, values in self._rows if self._lacks(values)]
+        self._closed = frozenset(batch.uids).difference(self._needed)
         self._opened: list[tuple[int, Wire | StoreError]] = []
         self._structures: dict[int, bytes] = {}
         self._fresh: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
@@ -53,7 +55,7 @@ class OneByOne:
         self._learn_facts()
         try:
             for number, uid, values in self._rows:
-                if not self._lacks(values):
+                if uid in self._closed:
                     self._put(self._progress.row(number, uid, self._with_facts(values, uid)))
                 else:
                     yield from self._opening(uid)
@@ -115,7 +117,11 @@ class OneByOne:
             if on_disk:
                 yield from self._flush()
                 yield SLOW
-            value: Value = known if known is not None else self._value(item, uid, content)
+            value: Value = known
+            if value is None and isinstance(item, Datum) and item in FACTS:
+                value = self._fact(item, uid)
+            elif value is None:
+                value = self._value(item, uid, content)
             if value is None:
                 continue
             self._put(before + name(item) + b" ")
@@ -139,9 +145,7 @@ class OneByOne:
 
     def _learn_facts(self) -> None:
         """Have sizes and dates of the messages that stay closed in memory; may block."""
-        closed = [
-            uid for _, uid, values in self._rows if None in values and not self._lacks(values)
-        ]
+        closed = [uid for _, uid, values in self._rows if None in values and uid in self._closed]
         if closed:
             self._mailbox.sizes(closed)
             self._mailbox.internal_dates(closed)
@@ -154,7 +158,7 @@ class OneByOne:
         ]
 
     def _fact(self, item: Datum, uid: int) -> bytes | None:
-        """Size or date as far as it is in memory."""
+        """Size or date as far as it is in memory; opening a message makes both known."""
         snapshot = self._mailbox.snapshot
         position = snapshot.position(uid)
         if position is None:
@@ -167,9 +171,7 @@ class OneByOne:
     def _value(self, item: Item, uid: int, content: Content) -> Value:
         """One value: ready octets, a range of the message, or None for what is not known."""
         try:
-            if isinstance(item, Datum) and item in FACTS:
-                return self._fact(item, uid)  # known, for opening the message told them
-            kept_as = cache_name(item)
+            kept_as = self._kept_as[item]
             if kept_as is not None:
                 derived = content.derived(item)
                 self._keep(kept_as, uid, derived)

@@ -8,14 +8,19 @@ one formatting or one join each, and a hundred thousand of them take some 20 ms.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
 
 from maa.imap.responses import nstring, parenthesised, string
 from maa.message.addresses import Address
 from maa.message.headers import Envelope
-from maa.message.structure import Part
+from maa.message.parameters import Parameters
+from maa.message.parts import Part
 
 PIECE_OCTETS = 65536
 """About so much is yielded at once: one write of the transport."""
+_FEW: Final = 3
+"""Lists of so many addresses are kept rendered."""
 
 
 def envelope(value: Envelope) -> bytes:
@@ -42,6 +47,11 @@ def _addresses(addresses: tuple[Address, ...]) -> bytes:
     """A list of addresses with no blank between them; NIL when there is none (R155)."""
     if not addresses:
         return b"NIL"
+    # The same few people write most of the mail.
+    return _few(addresses) if len(addresses) <= _FEW else _many(addresses)
+
+
+def _many(addresses: tuple[Address, ...]) -> bytes:
     return b"(%b)" % b"".join(
         [
             b"(%b %b %b %b)"
@@ -56,6 +66,9 @@ def _addresses(addresses: tuple[Address, ...]) -> bytes:
     )
 
 
+_few = lru_cache(maxsize=2048)(_many)
+
+
 def body_structure(part: Part, extended: bool) -> bytes:
     """A body: BODYSTRUCTURE with extension data, BODY without (R143-R146).
 
@@ -67,10 +80,8 @@ def body_structure(part: Part, extended: bool) -> bytes:
             return b"(%b %b)" % (inner, string(part.subtype))
         parameters, extension = _parameters(part.parameters), _extension(part)
         return b"(%b %b %b%b)" % (inner, string(part.subtype), parameters, extension)
-    head = b"(%b %b %b %b %b %b %d" % (
-        string(part.type),
-        string(part.subtype),
-        _parameters(part.parameters),
+    head = b"(%b %b %b %b %d" % (
+        _labels(part.type, part.subtype, part.parameters),
         nstring(part.content_id),
         nstring(part.description),
         string(part.encoding),
@@ -84,6 +95,20 @@ def body_structure(part: Part, extended: bool) -> bytes:
     if not extended:
         return head + b")"
     return b"%b %b%b)" % (head, nstring(part.md5), _extension(part))
+
+
+def _type(type_: bytes, subtype: bytes, parameters: Parameters) -> bytes:
+    return b"%b %b %b" % (string(type_), string(subtype), _parameters(parameters))
+
+
+_known_type = lru_cache(maxsize=256)(_type)
+
+
+def _labels(type_: bytes, subtype: bytes, parameters: Parameters) -> bytes:
+    """Type, subtype and parameters; of texts these are nearly always the same few."""
+    if type_ == b"text" and len(parameters) == 1 and parameters[0][0] == b"charset":
+        return _known_type(type_, subtype, parameters)
+    return _type(type_, subtype, parameters)
 
 
 def _extension(part: Part) -> bytes:
@@ -100,7 +125,7 @@ def _extension(part: Part) -> bytes:
     return b" %b %b %b" % (disposition, languages, nstring(part.location))
 
 
-def _parameters(parameters: Sequence[tuple[bytes, bytes]]) -> bytes:
+def _parameters(parameters: Parameters) -> bytes:
     """Pairs of names and values; NIL when there is none, never `()` (R147)."""
     if not parameters:
         return b"NIL"

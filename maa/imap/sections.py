@@ -8,7 +8,6 @@ these forms carry a version, which changes when rendering does.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Final
 
 from maa.imap import render
@@ -81,40 +80,44 @@ class Content:
         """`packed`: the parts, if they are known from an earlier pass."""
         self.wire = wire
         self._packed = packed
+        self._header: bytes | None = None
+        self._scanned: Part | None = None
+        self._unpacked: Part | None = None
 
-    @cached_property
+    @property
     def header(self) -> bytes:
         """The header with its blank line."""
-        return self.octets(0, self._header_end)
+        if self._header is None:
+            octets = CHUNK
+            while True:
+                data = self.octets(0, octets)
+                end = headers.header_end(data)
+                if end < len(data) or len(data) >= min(self.wire.size, HEADER_OCTETS_MAX):
+                    break
+                octets *= 4
+            self._header = data[:end]
+        return self._header
 
-    @cached_property
-    def _header_end(self) -> int:
-        octets = CHUNK
-        while True:
-            data = self.octets(0, octets)
-            end = headers.header_end(data)
-            if end < len(data) or len(data) >= min(self.wire.size, HEADER_OCTETS_MAX):
-                return end
-            octets *= 4
-
-    @cached_property
+    @property
     def scanned(self) -> Part:
         """The whole structure."""
-        return scan(self.wire)
+        if self._scanned is None:
+            self._scanned = scan(self.wire)
+        return self._scanned
 
     @property
     def root(self) -> Part:
         """The structure, as far as sections need it."""
-        return self._unpacked if "scanned" not in self.__dict__ else self.scanned
-
-    @cached_property
-    def _unpacked(self) -> Part:
-        return unpack(self._packed) if self._packed is not None else self.scanned
+        if self._packed is None or self._scanned is not None:
+            return self.scanned
+        if self._unpacked is None:
+            self._unpacked = unpack(self._packed)
+        return self._unpacked
 
     @property
     def is_scanned(self) -> bool:
         """Whether this reading made the pass that finds the structure."""
-        return "scanned" in self.__dict__
+        return self._scanned is not None
 
     def structure(self) -> bytes:
         """What is remembered as `STRUCTURE`."""
@@ -149,9 +152,9 @@ class Content:
             case Text.ALL:
                 return range(self.wire.size)
             case Text.HEADER:
-                return range(self._header_end)
+                return range(len(self.header))
             case Text.TEXT:
-                return range(self._header_end, self.wire.size)
+                return range(len(self.header), self.wire.size)
         return self._fields(self.header, section)
 
     def _part_section(self, section: Section) -> bytes | range | None:
