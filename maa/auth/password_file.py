@@ -231,7 +231,8 @@ def _extra(user: User, extra: str) -> tuple[User, bool, str]:
 def _settled(path: str) -> tuple[bytes, os.stat_result]:
     """The file and its stat(), such that a later change must show in a later stat()."""
     for _ in range(5):
-        with open(path, "rb") as file:
+        # Without O_NONBLOCK the open of a FIFO would wait for a writer.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise OSError(0, "not a regular file")

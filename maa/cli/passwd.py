@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from maa.auth.errors import AuthError
+from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
 from maa.auth.hashes import DEFAULT_SCHEME, NEW_SCHEMES, PasswordTooLong, UnknownHash, new_hash
 from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
 from maa.auth.password_file import PasswordFile, parsed
@@ -63,17 +63,20 @@ def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; 0, or 1 with the reason on stderr."""
     try:
         print(_done(arguments, str(_file(arguments))))
-    except (_Fault, ConfigError, AuthError, PasswordTooLong, UnknownHash) as error:
-        reason = str(error) if str(error) != arguments.user else "the password does not fit"
-        print(f"maa passwd: {reason}", file=sys.stderr)
-        return 1
+    except (_Fault, ConfigError, AuthUnavailable, PasswordTooLong, UnknownHash) as error:
+        reason = str(error)
+    except BadCredentials:
+        reason = "the password does not fit"
+    except Disabled:
+        reason = f"the password fits, but {arguments.user} may not log in"
     except NoSuchUser:
-        print(f"maa passwd: there is no user {arguments.user}", file=sys.stderr)
-        return 1
+        reason = f"there is no user {arguments.user}"
     except OSError as error:
-        print(f"maa passwd: {error.filename or 'the file'}: {error.strerror}", file=sys.stderr)
-        return 1
-    return 0
+        reason = f"{error.filename or 'the password file'}: {error.strerror}"
+    else:
+        return 0
+    print(f"maa passwd: {reason}", file=sys.stderr)
+    return 1
 
 
 def _file(arguments: argparse.Namespace) -> Path:

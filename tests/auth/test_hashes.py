@@ -7,9 +7,34 @@ import pytest
 from maa.auth import hashes, libcrypt
 
 # "sesame", as `doveadm pw -s SCHEME` of Dovecot 2.3 writes it.
-DOVECOT = ["{SHA512-CRYPT}$6$Hqy.pKWnYaLK04Qe$F02Qx2EqLpIU2d7XsUsu/0ronX6ZIFNFFmwJl16paOpCGUoUIFJThig0qxGiKLg5KkUkFQQwJTRbQeUkOFi96/", "{SHA256-CRYPT}$5$.os9HdlXDRQiFVrR$QNwDRjRm55mM0rxMv0s5asqFC7kOUqVIzBHBpkuXs/0", "{MD5-CRYPT}$1$kdhx2MWu$ShBCm/YEojZG9axqr0hIu/", "{BLF-CRYPT}$2y$05$1/UvxTZzu5QcPzkqAIi/POJkx5WG6jMzf1g3pj4r0Cg9hAir4cRd2", "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$kcCkmme/kJNTZUp8IjLrqA$kVO0GFf8hFKo2hxWPX0lWp5h46g77Iexgre+OEHg358", "{ARGON2I}$argon2i$v=19$m=32768,t=4,p=1$S0/XZfWuGBx53p1j0QRL1w$jDryIvEAb/4ik5R0W9ymLSDry83If3lgihfxI0XHfKI", "{PBKDF2}$1$8aj8tptdY1144R7R$5000$9adc920fb61ef28214ed1dbacf573e33f9c62ded", "{SSHA}SFv8S5trO8dQ/S7CrVlWfPaqZ+VJNv1l", "{SSHA256}6pL+luCCr2KSG0qceoKhdOjOBv4CAw0gcvCQHh4haspsLiV4", "{SSHA512}xTZLLSJQMofvAV/Aw3vp5vLH4m+ULSOJw+nC38TXGGPHMc7tzjgdfU2eXBmLe+A7k4o9fqyrpXb8ZYujRRVb/LP190o=", "{SSHA256.HEX}d0dbc27fb518273141572afe29a55cdfc438b13d350125656b44342472558706e1ff609e", "{SMD5}V9q6nVVp2GCSAdGaPvzUrwNVvLo=", "{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=", "{SHA256}0MBPSxlR5K6q7IIj7SA55ULzqugFpvp/bXlOWv/10nI=", "{SHA512.HEX}bb947e9c96a5620c696bd175a1b28eea6337fa8ca6c3dd19efb65e2cb1a4dfee0256cc87c21589354f1a9f5887af5d23ce05d72a143ae2f1efea9c455bf3d056", "{LDAP-MD5}yNrhxQ4JLz2HcZL8VVsdzw==", "{PLAIN-MD5}c8dae1c50e092f3d877192fc555b1dcf", "{DES-CRYPT}0W846m0Lgwt/s", "{CRYPT}$2y$05$Jmzqp8ab.hXkjvpylkgRCekFnxyp1uVIjat9C09J1OKcCtDSeHdLu", "{PLAIN}sesame"]  # noqa: E501
+DOVECOT = [
+    "{SHA512-CRYPT}$6$Hqy.pKWnYaLK04Qe$F02Qx2EqLpIU2d7XsUsu/0ronX6ZIFNFFmwJl16paOpCGUoUIFJThig0qxGiKLg5KkUkFQQwJTRbQeUkOFi96/",
+    "{SHA256-CRYPT}$5$.os9HdlXDRQiFVrR$QNwDRjRm55mM0rxMv0s5asqFC7kOUqVIzBHBpkuXs/0",
+    "{MD5-CRYPT}$1$kdhx2MWu$ShBCm/YEojZG9axqr0hIu/",
+    "{BLF-CRYPT}$2y$05$1/UvxTZzu5QcPzkqAIi/POJkx5WG6jMzf1g3pj4r0Cg9hAir4cRd2",
+    "{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$kcCkmme/kJNTZUp8IjLrqA$kVO0GFf8hFKo2hxWPX0lWp5h46g77Iexgre+OEHg358",
+    "{ARGON2I}$argon2i$v=19$m=32768,t=4,p=1$S0/XZfWuGBx53p1j0QRL1w$jDryIvEAb/4ik5R0W9ymLSDry83If3lgihfxI0XHfKI",
+    "{PBKDF2}$1$8aj8tptdY1144R7R$5000$9adc920fb61ef28214ed1dbacf573e33f9c62ded",
+    "{SSHA}SFv8S5trO8dQ/S7CrVlWfPaqZ+VJNv1l",
+    "{SSHA256}6pL+luCCr2KSG0qceoKhdOjOBv4CAw0gcvCQHh4haspsLiV4",
+    "{SSHA512}xTZLLSJQMofvAV/Aw3vp5vLH4m+ULSOJw+nC38TXGGPHMc7tzjgdfU2eXBmLe+A7k4o9fqyrpXb8ZYujRRVb/LP190o=",
+    "{SSHA256.HEX}d0dbc27fb518273141572afe29a55cdfc438b13d350125656b44342472558706e1ff609e",
+    "{SMD5}V9q6nVVp2GCSAdGaPvzUrwNVvLo=",
+    "{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=",
+    "{SHA256}0MBPSxlR5K6q7IIj7SA55ULzqugFpvp/bXlOWv/10nI=",
+    "{SHA512.HEX}bb947e9c96a5620c696bd175a1b28eea6337fa8ca6c3dd19efb65e2cb1a4dfee0256cc87c21589354f1a9f5887af5d23ce05d72a143ae2f1efea9c455bf3d056",
+    "{LDAP-MD5}yNrhxQ4JLz2HcZL8VVsdzw==",
+    "{PLAIN-MD5}c8dae1c50e092f3d877192fc555b1dcf",
+    "{DES-CRYPT}0W846m0Lgwt/s",
+    "{CRYPT}$2y$05$Jmzqp8ab.hXkjvpylkgRCekFnxyp1uVIjat9C09J1OKcCtDSeHdLu",
+    "{PLAIN}sesame",
+]
 # As other programs store them: openssl passwd -6, yescrypt by libxcrypt, bare traditional crypt.
-BARE = ["$6$pfVfSce5FBWHxcKS$RtuhT7O3drMY4UKaIL2aQaKDY.i/AapM81LplZu06HjsOM17X4eU20FOS9vp68up35gWdQqhWoCdAeLfbCLAM1", "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$2XG8TbeFGEUHepjXSRRwTEN/pknneEfp/PquC6DSDN4", "0W846m0Lgwt/s"]  # noqa: E501
+BARE = [
+    "$6$pfVfSce5FBWHxcKS$RtuhT7O3drMY4UKaIL2aQaKDY.i/AapM81LplZu06HjsOM17X4eU20FOS9vp68up35gWdQqhWoCdAeLfbCLAM1",
+    "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$2XG8TbeFGEUHepjXSRRwTEN/pknneEfp/PquC6DSDN4",
+    "0W846m0Lgwt/s",
+]
 
 
 @pytest.mark.parametrize("stored", DOVECOT + BARE, ids=lambda stored: stored[:16])

@@ -1,0 +1,177 @@
+"""maa.auth.credentials: the order of sources, and what is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from maa.auth.credentials import REMEMBERED_MAX, Authenticator
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials
+from maa.auth.password_file import PasswordFile
+from maa.user import User
+
+
+@dataclass
+class Table:
+    """A source that knows passwords by name, and counts how often it is asked."""
+
+    passwords: dict[str, bytes] = field(default_factory=dict)
+    unavailable: bool = False
+    version: int = 0
+    asked: list[str] = field(default_factory=list)
+    pretended: int = 0
+
+    def check(self, name: str, password: bytes, service: str) -> User | None:
+        self.asked.append(name)
+        if self.unavailable:
+            raise AuthUnavailable("down")
+        if name not in self.passwords:
+            return None
+        if self.passwords[name] != password:
+            raise BadCredentials(name)
+        return User(name)
+
+    def find(self, name: str) -> User | None:
+        return User(name) if name in self.passwords else None
+
+    def pretend(self, name: str, password: bytes) -> None:
+        self.pretended += 1
+
+    def stamp(self) -> Hashable:
+        return self.version
+
+
+def raised(authenticator: Authenticator, name: str, password: str) -> type[AuthError]:
+    with pytest.raises(AuthError) as caught:
+        authenticator.check(name, password, "imap")
+    assert caught.value.spent_seconds > 0
+    return type(caught.value)
+
+
+def test_the_next_source_is_asked_when_a_user_is_not_known() -> None:
+    first, second = Table({"joe": b"a"}), Table({"ann": b"b"})
+    authenticator = Authenticator([first, second])
+    assert authenticator.check("ann", "b", "imap") == User("ann")
+    assert first.asked == ["ann"]
+    assert raised(authenticator, "bob", "x") is BadCredentials
+
+
+def test_a_source_that_knows_the_user_decides() -> None:
+    first, second = Table({"joe": b"a"}), Table({"joe": b"b"})
+    assert raised(Authenticator([first, second]), "joe", "b") is BadCredentials
+    assert second.asked == []
+
+
+def test_R251_unavailable_is_never_a_wrong_password() -> None:
+    down, up = Table(unavailable=True), Table({"joe": b"a"})
+    for sources in ([down, up], [up, down]):
+        authenticator = Authenticator(sources)
+        assert authenticator.check("joe", "a", "imap") == User("joe")
+        assert raised(authenticator, "ann", "x") is AuthUnavailable
+    assert raised(Authenticator([down, up]), "joe", "wrong") is AuthUnavailable
+    assert raised(Authenticator([down]), "joe", "a") is AuthUnavailable
+    assert raised(Authenticator([]), "joe", "a") is BadCredentials
+
+
+@pytest.mark.parametrize(
+    ("name", "password"),
+    [("../joe", "a"), ("", "a"), ("joe\0", "a"), ("joe", "a\0b"), ("joe", "x" * 1025)],
+)
+def test_R253_what_no_source_should_see_takes_the_usual_time(name: str, password: str) -> None:
+    source = Table({"joe": b"a"})
+    assert raised(Authenticator([source]), name, password) is BadCredentials
+    assert source.asked == []
+    assert source.pretended == 1
+
+
+def test_an_accepted_password_is_remembered_for_its_time() -> None:
+    source, clock = Table({"joe": b"a"}), Clock()
+    authenticator = Authenticator([source], clock=clock.seconds)
+    assert authenticator.remembered("joe", "a", "imap") is None
+    authenticator.check("joe", "a", "imap")
+    clock.advance(59)
+    assert authenticator.remembered("joe", "a", "imap") == User("joe")
+    assert authenticator.remembered("joe", "b", "imap") is None
+    assert authenticator.remembered("ann", "a", "imap") is None
+    clock.advance(1)
+    assert authenticator.remembered("joe", "a", "imap") is None
+    assert source.asked == ["joe"]
+
+
+def test_a_wrong_guess_does_not_make_the_right_password_forgotten() -> None:
+    authenticator = Authenticator([Table({"joe": b"a"})])
+    authenticator.check("joe", "a", "imap")
+    assert authenticator.remembered("joe", "b", "imap") is None
+    assert authenticator.remembered("joe", "a", "imap") == User("joe")
+
+
+def test_what_one_service_accepted_is_no_answer_for_another() -> None:
+    authenticator = Authenticator([Table({"joe": b"a"})])
+    authenticator.check("joe", "a", "imap")
+    assert authenticator.remembered("joe", "a", "pop") is None
+
+
+def test_failures_are_not_remembered() -> None:
+    source = Table({"joe": b"a"})
+    authenticator = Authenticator([source])
+    for _ in range(2):
+        raised(authenticator, "joe", "wrong")
+    assert source.asked == ["joe", "joe"]
+    assert authenticator.remembered("joe", "wrong", "imap") is None
+
+
+def test_a_changed_source_makes_everything_forgotten() -> None:
+    first, second = Table(), Table({"joe": b"a"})
+    authenticator = Authenticator([first, second])
+    authenticator.check("joe", "a", "imap")
+    first.version = 1
+    assert authenticator.remembered("joe", "a", "imap") is None
+
+
+def test_a_source_that_changes_during_the_check_is_not_trusted() -> None:
+    class Changing(Table):
+        def check(self, name: str, password: bytes, service: str) -> User | None:
+            user = super().check(name, password, service)
+            self.version += 1
+            return user
+
+    authenticator = Authenticator([Changing({"joe": b"a"})])
+    authenticator.check("joe", "a", "imap")
+    assert authenticator.remembered("joe", "a", "imap") is None
+
+
+def test_memory_is_bounded() -> None:
+    names = [f"u{number}" for number in range(REMEMBERED_MAX + 10)]
+    authenticator = Authenticator([Table(dict.fromkeys(names, b"a"))])
+    for name in names:
+        authenticator.check(name, "a", "imap")
+    assert authenticator.remembered(names[0], "a", "imap") is None
+    assert authenticator.remembered(names[-1], "a", "imap") == User(names[-1])
+    assert len(authenticator._memory) == REMEMBERED_MAX
+
+
+def test_a_password_changed_in_the_file_is_forgotten_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("joe:{PLAIN}a\n")
+    authenticator = Authenticator([PasswordFile(str(path))])
+    authenticator.check("joe", "a", "imap")
+    assert authenticator.remembered("joe", "a", "imap") == User("joe")
+    path.write_text("joe:{PLAIN}b\n")
+    assert authenticator.remembered("joe", "a", "imap") is None
+    assert raised(authenticator, "joe", "a") is BadCredentials
+    authenticator.check("joe", "b", "imap")
+    path.unlink()
+    assert authenticator.remembered("joe", "b", "imap") is None
+    assert raised(authenticator, "joe", "b") is AuthUnavailable
+
+
+def test_find_asks_every_source() -> None:
+    authenticator = Authenticator([Table({"joe": b"a"}), Table({"ann": b"a"})])
+    assert authenticator.find("ann") == User("ann")
+    assert authenticator.find("bob") is None
+    assert authenticator.find("../joe") is None
+    assert authenticator.mechanisms() == (b"PLAIN", b"LOGIN")
