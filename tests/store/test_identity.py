@@ -79,7 +79,7 @@ def test_the_identity_is_this_threads_alone_and_is_given_back() -> None:
     waiting.start()
     started.wait(10)
     with JOE:
-        assert own_ids() == (12345, 12346, [12346])
+        assert own_ids() == (12345, 12346, [])
         finish.set()
         waiting.join(10)
     assert others == [before]
@@ -94,11 +94,11 @@ def test_an_identity_within_another_is_taken_and_given_back() -> None:
             assert own_ids()[0] == 12345
         assert own_ids()[0] == 12345
         with ANN:
-            assert own_ids() == (12347, 12348, [12348])
+            assert own_ids() == (12347, 12348, [])
             with Identity.own():
                 assert own_ids() == before
             assert own_ids()[0] == 12347
-        assert own_ids() == (12345, 12346, [12346])
+        assert own_ids() == (12345, 12346, [])
     assert own_ids() == before
 
 
@@ -148,11 +148,37 @@ def test_a_process_without_the_rights_refuses_others_and_serves_itself() -> None
     assert done.returncode == 0, done.stderr
 
 
+WITH_GROUPS = """
+import os
+os.setgroups([12401, 12402])
+from maa.store.identity import Identity
+from tests.store.test_identity import own_ids
+before = own_ids()
+with Identity(12345, 12346):
+    print(own_ids())
+    with Identity(12345, 12346, (12403,)):
+        print(own_ids())
+print(own_ids() == before, before[2])
+"""
+
+
+@needs_root
+def test_the_process_groups_are_not_the_users() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITH_GROUPS], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.splitlines() == [
+        "(12345, 12346, [])",
+        "(12345, 12346, [12403])",
+        "True [12401, 12402]",
+    ], done.stderr
+
+
 @needs_root
 def test_an_unknown_machine_never_switches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity_module, "_SETGROUPS", None)
     before = own_ids()
-    with pytest.raises(Unavailable), JOE:
+    with pytest.raises(Unavailable), Identity(12345, 12346, (12346,)):
         pytest.fail("went on as somebody else")
     assert own_ids() == before
 
