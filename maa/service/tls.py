@@ -24,7 +24,10 @@ _MODE_RELEASE_BUFFERS = getattr(SSL, "MODE_RELEASE_BUFFERS", 0x10)
 
 
 class NoSuchProtocol(SSL.Error):
-    """The client asked by ALPN for something that is not spoken here."""
+    """The client asked by ALPN for something that is not spoken here.
+
+    Its argument has the form of OpenSSL's own errors, whose last one Twisted takes apart.
+    """
 
 
 def new_context(certificate: Path, key: Path, protocol: bytes) -> SSL.Context:
@@ -46,7 +49,7 @@ def new_context(certificate: Path, key: Path, protocol: bytes) -> SSL.Context:
     def choose(connection: Any, offered: Sequence[bytes]) -> bytes:
         if protocol in offered:
             return protocol
-        raise NoSuchProtocol(offered)
+        raise NoSuchProtocol([("maa", "choose", "no application protocol")])
 
     context.set_alpn_select_callback(choose)
     return context
