@@ -205,13 +205,9 @@ class Mailbox:
             if now != (shown or NONE):
                 self._untidy.add(uid)
         arrivals.sort(key=self.maildrop.order)
-        numbers: dict[Flags, int] = {}
-        rows = []
-        for place in arrivals:
-            shown = self.maildrop.flags(place) or NONE
-            if shown not in numbers:
-                numbers[shown] = table.number(shown)
-            rows.append((place, numbers[shown]))
+        shown_by = [self.maildrop.flags(place) or NONE for place in arrivals]
+        numbers = {shown: table.number(shown) for shown in set(shown_by)}
+        rows = [(place, numbers[shown]) for place, shown in zip(arrivals, shown_by, strict=True)]
         expunged = [snapshot.uids[position] for position in differences.missing]
         if expunged:
             _log.info("%s: %d messages were removed by another program", self.name, len(expunged))
@@ -269,7 +265,10 @@ class Mailbox:
             return ()
         modseq = old.highest_modseq + visible
         uids = range(old.uidnext, old.uidnext + len(arrivals))
-        rows = [MessageRow(uid, *row, modseq) for uid, row in zip(uids, arrivals, strict=True)]
+        rows = [
+            MessageRow(uid, place, number, modseq)
+            for uid, (place, number) in zip(uids, arrivals, strict=True)
+        ]
         counters = Counters(uids.stop, modseq, self._first_recent)
         durable = bool(arrivals or expunged)
         change = Change(rows, flags, places, expunged, counters, durable)

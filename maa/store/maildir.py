@@ -19,6 +19,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 
 from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
@@ -30,7 +31,8 @@ _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP)
 _AT_FDCWD = -100
 _RENAME_NOREPLACE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
-_USEC = re.compile(rb"M([0-9]+)")
+# Seconds, and microseconds behind an M, as qmail's successors name deliveries.
+_DELIVERED = re.compile(rb"[a-z]+/([0-9]{1,18})\.(?:[^:]*?M([0-9]{1,18}))?")
 _serial = itertools.count()
 _log = logging.getLogger(__name__)
 
@@ -76,15 +78,14 @@ class Maildir:
     def flags(self, place: bytes) -> Flags | None:
         """The flags of the suffix's letters; None where there is no suffix."""
         _, found, letters = place.partition(_INFO)
-        return from_letters(letters.decode("latin-1")) if found else None
+        return _shown(letters) if found else None
 
     def order(self, place: bytes) -> tuple[int, int, bytes]:
         """Seconds and microseconds of delivery from the name, else from the file (R074)."""
+        named = _DELIVERED.match(place)
+        if named is not None:
+            return (int(named[1]), int(named[2] or 0), place)
         key = self.key(place)
-        seconds, _, rest = key.partition(b".")
-        if seconds.isdigit():
-            microseconds = _USEC.search(rest)
-            return (int(seconds), int(microseconds[1]) if microseconds else 0, key)
         try:
             modified = os.lstat(self._root + place).st_mtime_ns
         except OSError:
@@ -282,6 +283,11 @@ def flush_directory(path: bytes) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@lru_cache(maxsize=4096)
+def _shown(letters: bytes) -> Flags:
+    return from_letters(letters.decode("latin-1"))
 
 
 def _place(key: bytes, flags: Flags) -> bytes:

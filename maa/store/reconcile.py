@@ -42,18 +42,11 @@ def reconcile(found: Scan, known: Sequence[bytes], key: Key) -> Differences:
         return Differences((), (), (), ())
     missing = {key(place): p for p, place in enumerate(known) if place in absent}
     present = set(map(key, found.places & expected)) if strange else set()
-    arrivals, moved, doubles = [], [], []
-    for place in strange:
-        identity = key(place)
-        position = missing.pop(identity, None)
-        if position is not None:
-            moved.append((position, place))
-        elif identity in present:
-            doubles.append(place)
-        else:
-            arrivals.append(place)
-            present.add(identity)
-    return Differences(arrivals, moved, sorted(missing.values()), doubles)
+    arriving = {key(place): place for place in strange}
+    moved = [(missing.pop(k), arriving.pop(k)) for k in list(missing) if k in arriving]
+    arrivals = [place for k, place in arriving.items() if k not in present]
+    one_each = set(arrivals).union(place for _, place in moved)
+    return Differences(arrivals, moved, sorted(missing.values()), sorted(strange - one_each))
 
 
 def merged(known: Flags, before: Flags | None, now: Flags | None) -> Flags:
