@@ -36,7 +36,7 @@ def counted_octets_of(wire: Wire) -> int:
     """The same for a message; may block where it is large."""
     if isinstance(wire, WireBytes):
         return counted_octets(wire.data)
-    if wire.size > HEADER_OCTETS_MAX:
+    if not 0 < wire.size <= HEADER_OCTETS_MAX:
         return 0
     last = b"\r\n"  # a blank line at the very beginning ends a header too
     for chunk in wire.chunks():
