@@ -1,0 +1,135 @@
+"""Encoded words, raw octets, character sets, folding."""
+
+from __future__ import annotations
+
+import codecs
+from base64 import b64encode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maa.message.charsets import CHARSETS, charset_decoder, guessed
+from maa.message.words import base64_octets, decoded, folded
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"plain", "plain"),
+        (b"=?utf-8?Q?Gr=C3=BC=C3=9Fe_an?= alle", "Grüße an alle"),
+        (b"Re: =?UTF-8?B?R3LDvMOfZQ==?=", "Re: Grüße"),
+        (b"=?utf-8?q?a?= =?utf-8?q?b?=\t=?utf-8?q?c?= d", "abc d"),
+        (b"=?utf-8?q?a?= b =?utf-8?q?c?=", "a b c"),
+        (b"=?utf-8?b?5rWL?= =?utf-8?b?6K+V?=", "测试"),
+        (b"=?utf-8?b?5rWL6A==?= =?utf-8?b?r5U=?=", "测试"),  # a character cut in two
+        (b"=?gb2312?B?suLK1A==?=", "测试"),
+        (b"=?iso-2022-jp?B?GyRCJUYlOSVIGyhC?=", "テスト"),
+        (b"=?iso-8859-1*de?q?=FC?=", "ü"),
+        (b"=?x-nonsense?q?=41=C3=BC?=", "Aü"),
+        (b"=?zlib?b?eJw=?=", "xœ"),
+        (b"=?utf-8?x?a?=", "=?utf-8?x?a?="),
+        (b"=?utf-8?q?not ended", "=?utf-8?q?not ended"),
+        (b"=?utf-8?q?what??=", "what?"),
+        ("测试".encode(), "测试"),
+        ("测试".encode("gbk"), "测试"),
+        (b"caf\xe9", "café"),
+    ],
+)
+def test_header_text_is_decoded_for_search(value: bytes, text: str) -> None:
+    assert decoded(value) == text
+
+
+PIECES = [b"=?", b"?=", b"utf-8", b"gb2312", b"?q?", b"?b?", b"=41", b"5rWL", b" ", b"\xe6", b"=\0"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map(b"".join))
+def test_any_octets_are_decoded(value: bytes) -> None:
+    assert isinstance(decoded(value), str)
+
+
+@pytest.mark.parametrize(
+    ("text", "octets"),
+    [
+        (b"", b""),
+        (b"QUJD", b"ABC"),
+        (b"QUI=", b"AB"),
+        (b"QUI", b"AB"),
+        (b"Q", b""),
+        (b"QU\r\nJD\r\n", b"ABC"),
+        (b"QUI=QUI=", b"ABAB"),
+        (b"QUI=\r\n\r\n-- \r\nsignature", b"AB" + base64_octets(b"signature")),
+        (b"QU*JD", b"ABC"),
+        (b"====", b""),
+    ],
+)
+def test_base64_is_read_as_far_as_it_can_be(text: bytes, octets: bytes) -> None:
+    assert base64_octets(text) == octets
+
+
+@given(st.binary(max_size=200))
+def test_base64_comes_back(data: bytes) -> None:
+    assert base64_octets(b64encode(data)) == data
+    base64_octets(data)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("STRASSE", "straße"), ("É", "e\N{COMBINING ACUTE ACCENT}"), ("ａ", "A"), ("ПРИВЕТ", "привет"),
+     ("Σ", "ς"), ("ABC", "abc")],
+)  # fmt: skip
+def test_folding_makes_equal_what_people_take_for_equal(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
+
+
+@given(st.text(max_size=40))
+def test_folding_twice_changes_nothing(text: str) -> None:
+    assert folded(folded(text)) == folded(text)
+
+
+@pytest.mark.parametrize(
+    "name", [b"zlib", b"hex", b"idna", b"punycode", b"unicode_escape", b"raw_unicode_escape",
+             b"rot13", b"base64", b"bz2", b"uu", b"undefined", b"mbcs", b"../x", b"", b"x" * 100,
+             b"utf-8\0", b"\xff"]
+)  # fmt: skip
+def test_only_text_character_sets_are_decoded(name: bytes) -> None:
+    assert charset_decoder(name) is None
+
+
+@pytest.mark.parametrize("name", sorted(CHARSETS))
+def test_every_character_set_decodes_any_octets(name: str) -> None:
+    assert codecs.lookup(name).name == name
+    decode = charset_decoder(name.encode())
+    assert decode is not None
+    for octets in (bytes(range(256)), b"\xff" * 9, b"\x1b$B\xff", b"+AAA-+/", b"\xd8\x00", b""):
+        assert isinstance(decode(octets), str)
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "text"),
+    [
+        (b"GB2312", "镕".encode("gbk"), "镕"),  # not in GB 2312, but sent as such
+        (b"gb18030", "测".encode("gb18030"), "测"),
+        (b"Big5", "測試".encode("big5"), "測試"),
+        (b"EUC-KR", "한국".encode("euc-kr"), "한국"),
+        (b"ks_c_5601-1987", "한".encode("cp949"), "한"),
+        (b"ISO-2022-JP", "日本".encode("iso2022_jp"), "日本"),
+        (b"Shift_JIS", "①".encode("cp932"), "①"),
+        (b"iso-8859-1", b"\x93x\x94", "“x”"),
+        (b"windows-1251", "тест".encode("cp1251"), "тест"),
+        (b"us-ascii", "ü".encode(), "ü"),
+        (b" UTF-8 ", "ü".encode(), "ü"),
+        (b"utf-7", b"+AOQ-", "ä"),
+    ],
+)
+def test_Q10_character_sets_as_senders_mean_them(name: bytes, octets: bytes, text: str) -> None:
+    decode = charset_decoder(name)
+    assert decode is not None
+    assert decode(octets) == text
+
+
+def test_octets_without_a_name_are_guessed() -> None:
+    assert guessed(b"ascii") == "ascii"
+    assert guessed("测试".encode()[:-1]) == "测\N{REPLACEMENT CHARACTER}"
+    assert guessed("测试".encode("gbk")) == "测试"
+    assert guessed(b"\xff\xfe") == "ÿþ"
