@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ FIRST_UID = 61000
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    # A server that does not answer fails the test, and does not hold it up for ever.
+    socket.setdefaulttimeout(30)
     # The daemons of Debian live in sbin, which a user's PATH lacks.
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     missing = [name for name in PROGRAMS if shutil.which(name) is None]

@@ -139,9 +139,14 @@ class Server:
         """SIGTERM, without waiting."""
         os.kill(self.pid, signal.SIGTERM)
 
-    def wait(self, seconds: float = STOP_SECONDS) -> int:
+    def ended(self, seconds: float = STOP_SECONDS) -> bool:
+        """Wait for the end; whether it was an orderly one.
+
+        Twisted ends by the very signal it got, once everything is shut down.
+        """
         assert self.process is not None
-        return self.process.wait(seconds)
+        status = self.process.wait(seconds)
+        return status in (0, -signal.SIGTERM) and "Server Shut Down" in self.tail()
 
     def kill(self) -> None:
         """SIGKILL to the server and its workers: a crash."""
@@ -153,7 +158,7 @@ class Server:
         if self.process is not None and self.process.poll() is None:
             self.terminate()
             try:
-                self.wait()
+                self.ended()
             except subprocess.TimeoutExpired:
                 self.kill()
                 raise

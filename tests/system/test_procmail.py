@@ -155,4 +155,8 @@ def test_a_delivery_reaches_an_idle_session_within_50_ms(server: Server, user: U
             waits.append(time.monotonic() - begun)
         wire.send(b"DONE\r\n")
         assert wire.until(b"i")[-1].startswith(b"i OK")
-    assert sorted(waits)[10] < 0.050, waits
+    median = sorted(waits)[10]
+    print(
+        f"from delivery to EXISTS: median {median * 1000:.1f} ms, worst {max(waits) * 1000:.1f} ms"
+    )
+    assert median < 0.050

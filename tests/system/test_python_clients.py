@@ -60,16 +60,16 @@ def test_imaplib_whole_round(server: Server, user: User) -> None:
     _, flags = client.fetch(plain, "(FLAGS)")
     assert set(imaplib.ParseFlags(flags[0])) >= {rb"\Seen", rb"\Flagged", b"$Label1"}
 
-    assert client.create("Archive")[0] == "OK"
-    assert client.copy(plain, "Archive")[0] == "OK"
+    assert client.create("Kept")[0] == "OK"
+    assert client.copy(plain, "Kept")[0] == "OK"
     assert client.store(plain, "+FLAGS.SILENT", r"\Deleted")[0] == "OK"
     assert client.expunge() == ("OK", [plain.encode()])
     assert client.close()[0] == "OK"
 
-    assert bodies(client, "Archive") == [as_sent(messages.PLAIN)]
+    assert bodies(client, "Kept") == [as_sent(messages.PLAIN)]
     _, flags = client.fetch("1", "(FLAGS)")
     assert set(imaplib.ParseFlags(flags[0])) >= {rb"\Seen", rb"\Flagged", b"$Label1"}
-    assert client.rename("Archive", "Old")[0] == "OK"
+    assert client.rename("Kept", "Old")[0] == "OK"
     assert bodies(client, "Old") == [as_sent(messages.PLAIN)]
     assert client.unselect()[0] == "OK"
     assert client.delete("Old")[0] == "OK"

@@ -22,7 +22,7 @@ def test_R252_imap_sessions_are_told_and_the_server_ends(own_server: Server, use
         said = wire.ended()
         assert said.startswith(b"* BYE [UNAVAILABLE] "), said
         assert said.count(b"\r\n") == 1
-    assert own_server.wait(10) == 0
+    assert own_server.ended(10)
     assert time.monotonic() - begun < 10
 
 
@@ -34,7 +34,7 @@ def test_R252_pop3_deletes_nothing(own_server: Server, user: User) -> None:
         assert wire.line().startswith(b"+OK")
         own_server.terminate()
         assert wire.ended() == b""
-    assert own_server.wait(10) == 0
+    assert own_server.ended(10)
     assert sorted(user.contents()) == sorted([messages.PLAIN, messages.DOTS])
 
 
@@ -50,7 +50,7 @@ def test_R252_an_append_in_progress_is_finished(own_server: Server, user: User) 
         wire.send(sent[100_000:] + b"\r\n")
         said = wire.ended()
     assert b"\r\na OK [APPENDUID " in b"\r\n" + said, said
-    assert own_server.wait(10) == 0
+    assert own_server.ended(10)
     assert list(map(as_sent, user.contents())) == [sent]
     own_server.start()
     client = imap(own_server, user)
