@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +35,9 @@ class Counters:
     """The lowest UID that no session has been told of as recent (R081)."""
 
 
-class MessageRow(NamedTuple):
-    """One message as the index knows it."""
-
-    uid: int
-    place: bytes
-    """Where the maildrop last had it, in the maildrop's own form."""
-    flag_id: int
-    modseq: int
+MessageRow = tuple[int, bytes, int, int]
+"""One message as the index knows it: UID; place, where the maildrop last had it, in the
+maildrop's own form; flag id; mod-sequence. A plain tuple, for there are many of them."""
 
 
 @dataclass(frozen=True, slots=True)

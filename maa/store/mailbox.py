@@ -37,7 +37,7 @@ from maa.message.flags import NONE, Flags
 from maa.store import changing, reading
 from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
 from maa.store.hints import ALL, DELIVERED, Hints
-from maa.store.index import Change, Counters, MailboxRow, MessageRow
+from maa.store.index import Change, Counters, MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.maildrop import Maildrop
 from maa.store.reconcile import Differences, merged, reconcile
@@ -204,10 +204,11 @@ class Mailbox:
                 flags.append((uid, table.number(now)))
             if now != (shown or NONE):
                 self._untidy.add(uid)
+        arrivals.sort()
         arrivals.sort(key=self.maildrop.order)
         shown_by = [self.maildrop.flags(place) or NONE for place in arrivals]
         numbers = {shown: table.number(shown) for shown in set(shown_by)}
-        rows = [(place, numbers[shown]) for place, shown in zip(arrivals, shown_by, strict=True)]
+        rows = list(zip(arrivals, map(numbers.__getitem__, shown_by), strict=True))
         expunged = [snapshot.uids[position] for position in differences.missing]
         if expunged:
             _log.info("%s: %d messages were removed by another program", self.name, len(expunged))
@@ -266,7 +267,7 @@ class Mailbox:
         modseq = old.highest_modseq + visible
         uids = range(old.uidnext, old.uidnext + len(arrivals))
         rows = [
-            MessageRow(uid, place, number, modseq)
+            (uid, place, number, modseq)
             for uid, (place, number) in zip(uids, arrivals, strict=True)
         ]
         counters = Counters(uids.stop, modseq, self._first_recent)

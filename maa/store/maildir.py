@@ -80,17 +80,15 @@ class Maildir:
         _, found, letters = place.partition(_INFO)
         return _shown(letters) if found else None
 
-    def order(self, place: bytes) -> tuple[int, int, bytes]:
-        """Seconds and microseconds of delivery from the name, else from the file (R074)."""
+    def order(self, place: bytes) -> float:
+        """Microseconds of delivery since the epoch, from the name, else from the file (R074)."""
         named = _DELIVERED.match(place)
         if named is not None:
-            return (int(named[1]), int(named[2] or 0), place)
-        key = self.key(place)
+            return int(named[1]) * 1e6 + int(named[2] or 0)
         try:
-            modified = os.lstat(self._root + place).st_mtime_ns
+            return os.lstat(self._root + place).st_mtime_ns / 1e3
         except OSError:
-            return (0, 0, key)  # gone again: the commit of its UID harms nobody
-        return (modified // 10**9, modified // 1000 % 10**6, key)
+            return 0.0  # gone again: that its UID comes early harms nobody
 
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """In `cur`, with the flags' letters and whatever else the suffix had (R241)."""

@@ -63,8 +63,8 @@ class Maildrop(Protocol):
     def flags(self, place: bytes) -> Flags | None:
         """The flags that the place itself shows to other programs; None: it shows none."""
 
-    def order(self, place: bytes) -> tuple[int, int, bytes]:
-        """Sorts places in order of arrival (R074)."""
+    def order(self, place: bytes) -> float:
+        """Sorts places in order of arrival; of equal ones, the lesser place came first (R074)."""
 
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """Where the message should be for other programs to see these flags."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -121,19 +122,19 @@ class Snapshot:
         cls, uidvalidity: int, counters: Counters, table: FlagTable, rows: Sequence[MessageRow]
     ) -> Snapshot:
         """The state that an index holds; sizes and dates unknown."""
-        flag_ids = array("I", [row.flag_id for row in rows])
+        uids, places, numbers, modseqs = zip(*rows, strict=True) if rows else ((), (), (), ())
         unknown = array("q", [UNKNOWN]) * len(rows)
         return cls(
             uidvalidity,
             counters,
             table,
-            array("I", [row.uid for row in rows]),
-            flag_ids,
-            array("Q", [row.modseq for row in rows]),
-            [row.place for row in rows],
+            array("I", uids),
+            array("I", numbers),
+            array("Q", modseqs),
+            list(places),
             unknown,
             unknown[:],
-            {number: flag_ids.count(number) for number in set(flag_ids)},
+            dict(Counter(numbers)),
         )
 
     def __len__(self) -> int:

@@ -222,12 +222,10 @@ class SqliteIndex:
 
     def messages(self, mailbox_id: int) -> list[MessageRow]:
         """All messages by ascending UID."""
-        with self._db.translated():
-            cursor = self._db._connection.execute(
-                "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ? ORDER BY uid",
-                (mailbox_id,),
-            )
-            return [MessageRow._make(row) for row in cursor]
+        return self._db.rows(
+            "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ? ORDER BY uid",
+            (mailbox_id,),
+        )
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""

@@ -6,7 +6,7 @@ import pytest
 
 from maa.store.cache import ITEMS_MAX, open_cache
 from maa.store.errors import Unavailable
-from maa.store.index import Change, Counters, MessageRow
+from maa.store.index import Change, Counters
 from maa.store.sqlite import SqliteIndex, open_index
 
 
@@ -27,7 +27,7 @@ def test_R077_a_mailbox_made_again_has_a_greater_uidvalidity(index: SqliteIndex)
 def test_messages_come_back_by_uid(tmp_path: Path, index: SqliteIndex) -> None:
     row = index.create_mailbox("INBOX")
     number = index.add_flag_set("\\Seen work")
-    rows = [MessageRow(2, b"new/b", 0, 2), MessageRow(1, b"cur/a:2,S", number, 2)]
+    rows = [(2, b"new/b", 0, 2), (1, b"cur/a:2,S", number, 2)]
     index.apply(row.id, Change(arrivals=rows, counters=Counters(3, 2, 1)))
     index.close()
     index = open_index(tmp_path)
@@ -38,9 +38,9 @@ def test_messages_come_back_by_uid(tmp_path: Path, index: SqliteIndex) -> None:
 
 def test_a_change_is_all_or_nothing(index: SqliteIndex) -> None:
     row = index.create_mailbox("INBOX")
-    good = MessageRow(1, b"new/a", 0, 2)
+    good = (1, b"new/a", 0, 2)
     index.apply(row.id, Change(arrivals=[good], counters=Counters(2, 2, 1)))
-    twice = Change(arrivals=[MessageRow(2, b"new/b", 0, 3), good], counters=Counters(3, 3, 1))
+    twice = Change(arrivals=[(2, b"new/b", 0, 3), good], counters=Counters(3, 3, 1))
     with pytest.raises(Unavailable):
         index.apply(row.id, twice)
     assert index.messages(row.id) == [good]
@@ -49,7 +49,7 @@ def test_a_change_is_all_or_nothing(index: SqliteIndex) -> None:
 
 def test_flags_places_and_expunges_are_applied(index: SqliteIndex) -> None:
     row = index.create_mailbox("INBOX")
-    rows = [MessageRow(uid, b"new/%d" % uid, 0, 2) for uid in (1, 2, 3)]
+    rows = [(uid, b"new/%d" % uid, 0, 2) for uid in (1, 2, 3)]
     index.apply(row.id, Change(arrivals=rows, counters=Counters(4, 2, 1)))
     seen = index.add_flag_set("\\Seen")
     index.apply(
@@ -58,7 +58,7 @@ def test_flags_places_and_expunges_are_applied(index: SqliteIndex) -> None:
             flags=[(1, seen)], places=[(1, b"cur/1:2,S")], expunged=[2], counters=Counters(4, 3, 2)
         ),
     )
-    assert index.messages(row.id) == [MessageRow(1, b"cur/1:2,S", seen, 3), rows[2]]
+    assert index.messages(row.id) == [(1, b"cur/1:2,S", seen, 3), rows[2]]
     assert index.counters(row.id) == Counters(4, 3, 2)
 
 
