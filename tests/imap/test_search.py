@@ -1,0 +1,259 @@
+"""SEARCH over a real Maildir (RFC 3501 §6.4.4)."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from imap.desk import Desk
+from maa.imap.search import evaluated, leaves
+from maa.imap.search_keys import All, Any, HasFlag, Not
+from maa.message.octets import SMALL
+from maa.store.snapshot import StoreMode
+
+JAN_2000 = 946_684_800
+ONE = (
+    b"From: Joe Doe <joe@x.org>\nTo: ann@y.org\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\n"
+    b"Message-ID: <one@x.org>\nDate: Fri, 31 Dec 1999 23:30:00 -0500\nX-Tag: Red\n\nquarterly\n"
+)
+TWO = (
+    b"From: me\nSubject:\nContent-Type: multipart/mixed; boundary=b\n\npreamble\n"
+    b"--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: base64\n\n"
+    + base64.b64encode("Füße und Hände".encode())
+    + b"\n--b\nContent-Type: image/png\nX-Part: shiny\nContent-Transfer-Encoding: base64\n\n"
+    + base64.b64encode(b"picture quarterly")
+    + b"\n--b\nContent-Type: message/rfc822\n\nSubject: enclosed\n\ninside it\n--b--\n"
+)
+THREE = b"no header at all\n"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    desk = Desk(tmp_path)
+    desk.deliver(ONE, date=JAN_2000 + 100)
+    desk.deliver(TWO, date=JAN_2000 + 86_400 * 5)
+    desk.deliver(THREE, date=JAN_2000 + 86_400 * 10)
+    desk.refreshed()
+    desk.mailbox.store([1], StoreMode.ADD, frozenset({"\\Seen", "$Work"}))
+    desk.mailbox.store([2], StoreMode.ADD, frozenset({"\\Seen", "\\Flagged"}))
+    desk.refreshed()
+    return desk
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (b"ALL", [1, 2, 3]),
+        (b"SEEN", [1, 2]),
+        (b"UNSEEN", [3]),
+        (b"FLAGGED SEEN", [2]),
+        (b"NOT (SEEN FLAGGED)", [1, 3]),
+        (b"OR FLAGGED UNSEEN", [2, 3]),
+        (b"KEYWORD $work", [1]),
+        (b"UNKEYWORD $WORK", [2, 3]),
+        (b"NEW", []),
+        (b"OLD", [1, 2, 3]),
+        (b"2:*", [2, 3]),
+        (b"NOT 2:*", [1]),
+        (b"*", [3]),
+        (b"UID 2,9", [2]),
+        (b"9", []),  # R178: lenient
+        (b"1:9 SEEN", [1, 2]),
+    ],
+)
+def test_R178_R184_flags_and_sets_need_no_disk(
+    desk: Desk, keys: bytes, expected: list[int]
+) -> None:
+    assert desk.found(b"SEARCH " + keys) == expected
+    assert desk.slow == 0
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (b"ON 1-Jan-2000", [1]),
+        (b"BEFORE 2-Jan-2000", [1]),
+        (b"BEFORE 1-Jan-2000", []),
+        (b"SINCE 6-Jan-2000", [2, 3]),
+        (b"SINCE 7-Jan-2000", [3]),
+        # R182: the day as written, not in UTC
+        (b"SENTON 31-Dec-1999", [1]),
+        (b"SENTON 1-Jan-2000", []),
+        # without a Date they match none of the three
+        (b"SENTSINCE 1-Jan-1900", [1]),
+        (b"SENTBEFORE 1-Jan-2100", [1]),
+        (b"NOT SENTSINCE 1-Jan-1900", [2, 3]),
+    ],
+)
+def test_R182_dates(desk: Desk, keys: bytes, expected: list[int]) -> None:
+    assert desk.found(b"SEARCH " + keys) == expected
+
+
+def test_R183_sizes_are_strict(desk: Desk) -> None:
+    size = len(THREE) + 1
+    assert desk.found(b"SEARCH SMALLER %d" % size) == []
+    assert desk.found(b"SEARCH SMALLER %d" % (size + 1)) == [3]
+    assert desk.found(b"SEARCH LARGER %d" % size) == [1, 2]
+    assert desk.found(b"SEARCH LARGER %d" % (size - 1)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("keys", "literals", "expected"),
+    [
+        (b"FROM joe", [], [1]),
+        (b'FROM "DOE <JOE@"', [], [1]),
+        (b"FROM @", [], [1, 2]),  # an empty host is one, too (R152)
+        (b"TO ann", [], [1]),
+        (b"CC ann", [], []),
+        (b'SUBJECT ""', [], [1, 2]),
+        (b"SUBJECT %", ["GRÜSSE".encode()], [1]),
+        (b"CHARSET UTF-8 SUBJECT %", ["grüße".encode()], [1]),
+        (b"CHARSET ISO-8859-1 SUBJECT %", ["grü".encode("latin-1")], [1]),
+        (b'HEADER Message-ID "<one@"', [], [1]),
+        (b'HEADER message-id ""', [], [1]),
+        (b"HEADER X-Tag red", [], [1]),
+        (b'HEADER X-Tag ""', [], [1]),
+        (b'HEADER X-Ta ""', [], []),
+        (b'NOT HEADER X-Tag ""', [], [2, 3]),
+        (b"HEADER Subject utf-8", [], []),  # decoded (R179)
+    ],
+)
+def test_R179_R181_header_fields(
+    desk: Desk, keys: bytes, literals: list[bytes], expected: list[int]
+) -> None:
+    for _ in range(2):  # read, then remembered
+        assert desk.found(b"SEARCH " + keys, *literals) == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ("BODY QUARTERLY", [1]),  # not in the encoded picture
+        ("BODY FÜSSE", [2]),
+        ("BODY ände", [2]),
+        ("BODY inside", [2]),
+        ("BODY enclosed", [2]),  # the header of a message inside is body
+        ("BODY preamble", []),
+        ("BODY shiny", []),
+        ("BODY Joe", []),
+        ("TEXT shiny", [2]),
+        ("TEXT Joe", [1]),
+        ("TEXT multipart/mixed", [2]),
+        ("TEXT quarterly", [1]),
+        ('BODY ""', [1, 2, 3]),
+        ("NOT TEXT f", [3]),
+        ("OR BODY quarterly BODY inside", [1, 2]),
+        ("BODY quarterly BODY inside", []),
+        ("FLAGGED OR SUBJECT nothing BODY inside", [2]),
+        ("NOT BODY quarterly", [2, 3]),
+    ],
+)
+def test_R185_text_and_body(desk: Desk, keys: str, expected: list[int]) -> None:
+    key, _, text = keys.rpartition(" ")
+    line = f"SEARCH CHARSET UTF-8 {key} %".encode()
+    for _ in range(2):
+        if text == '""' or key.startswith(("OR", "BODY ", "FLAGGED")):
+            assert desk.found(f"SEARCH {keys}".encode()) == expected
+        else:
+            assert desk.found(line, text.encode()) == expected
+
+
+def test_R186_nothing_found_is_an_empty_answer_and_nothing_is_seen(desk: Desk) -> None:
+    assert desk.ask(b"SEARCH BODY nowhere") == b"* SEARCH\r\n"
+    assert desk.ask(b"SEARCH TEXT header") == b"* SEARCH 3\r\n"
+    assert desk.mailbox.snapshot.unseen == 1
+
+
+def test_R178_uid_search_gives_uids(desk: Desk) -> None:
+    desk.mailbox.remove([1])
+    desk.refreshed()
+    assert desk.found(b"SEARCH ALL") == [1, 2]
+    assert desk.found(b"UID SEARCH ALL") == [2, 3]
+    assert desk.found(b"UID SEARCH 1") == [2]
+
+
+def test_R067_what_is_expunged_and_not_yet_told_is_still_numbered(desk: Desk) -> None:
+    desk.mailbox.remove([2])
+    view, _ = desk.state.view.refresh(expunges=False)
+    assert len(view) == 3
+    assert desk.found(b"SEARCH SEEN") == [1, 2]
+    assert desk.found(b"SEARCH SUBJECT %", b"") == [1]
+
+
+def test_R180_unknown_charsets_are_named(desk: Desk) -> None:
+    for name in (b"zlib", b"unicode_escape", b"idna", b"X-NONE"):
+        assert desk.ask(b"SEARCH CHARSET %b SUBJECT %%" % name, b"x") == b""
+        assert desk.status() == b"NO BADCHARSET (US-ASCII UTF-8)"
+
+
+def test_L18_a_message_just_appended_is_found(desk: Desk) -> None:
+    incoming = desk.mailbox.incoming()
+    incoming.write(b"Message-ID: <new@x.org>\r\nX-Key: k\r\n\r\n")
+    incoming.commit(frozenset(), None)
+    desk.refreshed()
+    assert desk.found(b'SEARCH HEADER Message-ID "<new@x.org>"') == [4]
+    assert desk.found(b"UID SEARCH HEADER X-Key k") == [4]
+
+
+def test_an_empty_mailbox_finds_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    assert desk.found(b"SEARCH 1:* BODY x") == []
+
+
+def test_bodies_are_read_of_undecided_messages_alone(desk: Desk) -> None:
+    desk.found(b"SEARCH BODY x")
+    for path in (desk.boxes.root / "INBOX" / "new").glob("100000[23]*"):
+        path.unlink()
+        path.mkdir()  # reading them would fail
+    assert desk.found(b"SEARCH KEYWORD $Work BODY quarterly") == [1]
+    # Unreadable messages are not found, not even by NOT.
+    assert desk.found(b"SEARCH NOT BODY nowhere") == [1]
+
+
+def test_text_of_a_large_message_is_found_across_its_pieces(tmp_path: Path) -> None:
+    filler = b"0123456789abcde\n"
+    large = b"Subject: x\n\n" + filler * (SMALL // 16 - 1) + b"needle in hay\n" + filler * 70_000
+    desk = Desk(tmp_path, large)
+    assert desk.found(b'SEARCH BODY "needle in hay"') == [1]
+    assert desk.found(b'SEARCH BODY "needle in the hay"') == []
+    assert desk.slow > 2
+
+
+def test_R192_a_search_yields_often(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(1200):
+        desk.boxes.deliver(f"{number:07}.M1P1.host", b"Subject: s%d\n\nb\n" % number)
+    desk.mailbox.sync()
+    desk.refreshed()
+    assert desk.found(b"SEARCH SUBJECT s77") == [78, *range(771, 781)]
+    assert desk.slow == 3
+    assert len(desk.found(b"SEARCH ALL")) == 1200
+
+
+def test_long_answers_come_in_pieces(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(6000):
+        desk.boxes.deliver(f"{number:07}.M1P1.host", b"")
+    desk.mailbox.sync()
+    desk.refreshed()
+    assert desk.found(b"SEARCH ALL") == list(range(1, 6001))
+    assert len(desk.pieces) == 4
+
+
+def test_evaluation_leaves_open_what_is_unknown() -> None:
+    a, b = HasFlag("a"), HasFlag("b")
+    everything = {1, 2, 3, 4}
+    truth: dict[object, set[int]] = {a: {1, 2}}
+    assert leaves(All((a, Not(Any((b, a)))))) in ([a, b], [b, a])
+    for key, matched, undecided in (
+        (All((a, b)), set(), {1, 2}),
+        (All((b, a)), set(), {1, 2}),
+        (Any((a, b)), {1, 2}, {3, 4}),
+        (Any((b, a)), {1, 2}, {3, 4}),
+        (Not(b), set(), everything),
+        (Not(All((a, b))), {3, 4}, {1, 2}),
+        (Not(Any((a, b))), set(), {3, 4}),
+        (All(()), everything, set()),
+        (All((Not(a), Any((a, b)))), set(), {3, 4}),
+    ):
+        assert evaluated(key, everything, truth) == (matched, undecided)  # type: ignore[arg-type]
