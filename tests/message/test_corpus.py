@@ -28,17 +28,35 @@ pytestmark = [
     pytest.mark.skipif(not CORPUS.is_dir(), reason="the shared corpus is not here"),
 ]
 
-LEAST_AGREEMENT = {
-    "size": 1.0,
-    "envelope": 0.999,
-    "body": 0.999,
-    "bodystructure": 0.999,
-    "whole": 1.0,
-    "section": 0.999,
-    "mime": 0.999,
-    "fields": 0.999,
-    "nosuch": 1.0,
+UNQUOTED = "RFC 2045 §5.1: an unquoted boundary with '=' is read whole, not cut there"
+DOUBLE = "RFC 2045 §5.1: a doubled semicolon does not hide the boundary behind it"
+INNER = "RFC 3501 §6.4.5: only multiparts and messages have parts, so there is no 2.1"
+AT_IN_NAME = "RFC 5322 §3.4: the address stands in the angle brackets, what precedes is a name"
+EMPTY = "RFC 3501 §6.4.5: without body and blank line none is added"
+
+EXPLAINED = {
+    "0689af53870d": DOUBLE,
+    "bccae54b6044": DOUBLE,
+    "0e0abf5be6bb": UNQUOTED,
+    "9e05566cb5df": UNQUOTED,
+    "b06cb26f42e2": UNQUOTED,
+    "e8005bf226ce": UNQUOTED,
+    "36639e481ea2": "RFC 9051 §7.5.2: message/global holds a message, as message/rfc822 does",
+    "045797ff4598": INNER,
+    "412c9cbf5115": INNER,
+    "c64538e72461": INNER,
+    "f2fcdf6366ad": INNER,
+    "4f50c8832a83": AT_IN_NAME,
+    "899682b81975": AT_IN_NAME,
+    "e290c1840c10": AT_IN_NAME,
+    "edc0eee403a1": AT_IN_NAME,
+    "16d91b48dbbe": "RFC 5322 §3.2.5: words that stand together are not parted by blanks",
+    "7529b371613a": "several Cc fields are joined, and groups after ';' without ',' kept (R153)",
+    "098b355a3ce2": EMPTY,
+    "a1d7a52dd0de": EMPTY,
+    "e3b0c44298fc": EMPTY,
 }
+"""Messages where maa and the golden server differ, and why maa keeps to its reading."""
 
 
 def text(octets: bytes | None) -> str | None:
@@ -173,12 +191,14 @@ def answers(compare: ModuleType, gold: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_corpus_is_read_as_the_golden_server_reads_it(compare: ModuleType) -> None:
     rules = json.loads((CORPUS / "debatable.json").read_text())
-    report = compare.Report(200, rules, False)
+    report = compare.Report(3, rules, False)
     tags = tags_by_id()
     for gold in goldens():
-        gold = {**gold, "bin": {}}
-        compare.compare_message(report, gold["id"], tags[gold["id"]], gold, answers(compare, gold))
-    for category, least in LEAST_AGREEMENT.items():
-        agreed, differ = report.ok[category], report.bad[category]
-        print(category, agreed, differ, report.deb[category])
-        assert agreed >= least * (agreed + differ), "\n".join(report.first[category][:20])
+        asked = {**gold, "bin": {}}
+        got = answers(compare, asked)
+        compare.compare_message(report, gold["id"], tags[gold["id"]], asked, got)
+    assert sum(report.ok.values()) > 50_000
+    different = {message_id for _, _, message_id, _, _ in report.all}
+    assert different == set(EXPLAINED), report.all
+    for category, agreed in report.ok.items():
+        assert agreed >= 0.995 * (agreed + report.bad[category]), category
