@@ -12,6 +12,7 @@ from maa.imap.states import (
     Authenticated,
     Connection,
     Done,
+    Live,
     LoggedOut,
     NotAuthenticated,
     Selected,
@@ -49,30 +50,29 @@ def capabilities(state: State) -> bytes:
     return b" ".join(words)
 
 
-def capability(state: State, command: Plain) -> Answer:
+def capability(state: Live, command: Plain) -> Answer:
     """CAPABILITY (RFC 3501 §6.1.1)."""
     yield b"* %b\r\n" % capabilities(state)
     return Done(state, b"CAPABILITY completed")
 
 
-def noop(state: State, command: Plain) -> Answer:
+def noop(state: Live, command: Plain) -> Answer:
     """NOOP: whatever happened is told behind it (RFC 3501 §6.1.2; R069)."""
     yield from ()  # A handler is a generator, also one with nothing to say.
     return Done(state, b"NOOP completed")
 
 
-def logout(state: State, command: Plain) -> Answer:
+def logout(state: Live, command: Plain) -> Answer:
     """LOGOUT: BYE, then OK, then the end; nothing is expunged (RFC 3501 §6.1.3; R037, Q-27)."""
     yield b"* BYE Logging out\r\n"
     return Done(LoggedOut(), b"LOGOUT completed")
 
 
-def identification(state: State, command: Id) -> Answer:
+def identification(state: Live, command: Id) -> Answer:
     """ID: say who we are, note who the client is; it decides nothing (Q-9, L-10, L-11)."""
-    if not isinstance(state, LoggedOut):
-        said = " ".join(f"{name!r}={value!r}" for name, value in command.fields)
-        # repr escapes CR and LF, so a client cannot write lines of its own (R228).
-        _log.info("session %s: client %s", state.connection.peer.session, said[:2000])
+    said = " ".join(f"{name!r}={value!r}" for name, value in command.fields)
+    # repr escapes CR and LF, so a client cannot write lines of its own (R228).
+    _log.info("session %s: client %s", state.connection.peer.session, said[:2000])
     about = {b"name": b"maa", b"vendor": b"maa"}
     if isinstance(state, Authenticated | Selected):
         # Strangers need not know which version to attack (R042).
@@ -82,7 +82,7 @@ def identification(state: State, command: Id) -> Answer:
     return Done(state, b"ID completed")
 
 
-def enable(state: State, command: Enable) -> Answer:
+def enable(state: Live, command: Enable) -> Answer:
     """ENABLE: only what was newly enabled is listed, which is nothing yet (RFC 5161 §3.1; R040)."""
     yield b"* ENABLED\r\n"
     return Done(state, b"ENABLE completed")

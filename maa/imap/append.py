@@ -5,22 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from maa.conversation import SLOW
+from maa.imap import hearing
 from maa.imap.changes import existing
 from maa.imap.commands import Append
 from maa.imap.frames import CHUNK_OCTETS
 from maa.imap.responses import ProtocolError, Refused
-from maa.imap.states import (
-    GO_AHEAD,
-    WAIT,
-    Answer,
-    Authenticated,
-    Done,
-    Input,
-    Line,
-    LiteralChunk,
-    Said,
-    Selected,
-)
+from maa.imap.states import GO_AHEAD, Answer, Authenticated, Done, Input, Said, Selected
 from maa.store.changing import Incoming
 
 
@@ -34,7 +24,7 @@ def append(state: Authenticated | Selected, command: Append) -> Answer:
     yield GO_AHEAD
     # A small message is waited for before anything is begun on disk, so that a client which
     # stops in the middle of it costs nothing.
-    first = yield from _heard(command.octets)
+    first = yield from _some(command.octets)
     yield SLOW
     incoming = mailbox.incoming()
     finished = False
@@ -55,28 +45,19 @@ def append(state: Authenticated | Selected, command: Append) -> Answer:
 
 def _received(incoming: Incoming, octets: int) -> Generator[Said, Input | None, None]:
     while octets:
-        data = yield from _heard(octets)
+        data = yield from _some(octets)
         octets -= len(data)
         yield SLOW
         incoming.write(data)
 
 
-def _heard(octets: int) -> Generator[Said, Input | None, bytes]:
-    """The next octets of the literal, gathered: a visit to the disk for each packet is dear."""
-    chunks: list[bytes] = []
-    wanted = min(octets, CHUNK_OCTETS)
-    while wanted > 0:
-        heard = yield WAIT
-        if isinstance(heard, LiteralChunk):
-            chunks.append(heard.data)
-            wanted -= len(heard.data)
-    return b"".join(chunks)
+def _some(octets: int) -> Generator[Said, Input | None, bytes]:
+    """A good part of what is left: a visit to the disk for each packet would be dear."""
+    return (yield from hearing.literal(min(octets, CHUNK_OCTETS)))
 
 
 def _line_end() -> Generator[Said, Input | None, None]:
-    while True:
-        heard = yield WAIT
-        if isinstance(heard, Line):
-            break
-    if heard.text.strip(b" ") or heard.literal or heard.fault:
+    line = yield from hearing.line()
+    if line.text.strip(b" ") or line.literal or line.fault:
+        yield SLOW  # what was begun on disk is undone next
         raise ProtocolError("only one message can be appended at a time")

@@ -106,10 +106,8 @@ def existing(state: Authenticated | Selected, name: str) -> Generator[Said, Inpu
         raise Refused(b"TRYCREATE", "there is no such mailbox, it must be created first") from None
 
 
-def copyuid(copied: Copied) -> bytes | None:
-    """COPYUID, both sets in the order of copying; None when nothing was copied (R126)."""
-    if not copied.sources:
-        return None
+def copyuid(copied: Copied) -> bytes:
+    """COPYUID, both sets in the order of copying (R126)."""
     return b"COPYUID %d %b %b" % (
         copied.uidvalidity,
         written(copied.sources),

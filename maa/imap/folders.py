@@ -161,13 +161,13 @@ def _lines(word: bytes, account: Account, found: list[Listed]) -> Iterator[bytes
     for listed in found:
         yield b"* %b %b %b %b\r\n" % (
             word,
-            parenthesised(_attributes(listed)),
+            parenthesised(attributes(listed)),
             separator,
             rendered_name(listed.name),
         )
 
 
-def _attributes(listed: Listed) -> Iterator[bytes]:
+def attributes(listed: Listed) -> Iterator[bytes]:
     """Attributes of a name (RFC 3501 §7.2.2; RFC 3348; RFC 6154; R108, R110)."""
     if not listed.selectable:
         yield b"\\Noselect"

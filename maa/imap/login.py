@@ -9,16 +9,15 @@ from dataclasses import replace
 from maa.auth.errors import AuthError, AuthUnavailable
 from maa.auth.mechanisms import MECHANISMS, Claim, text
 from maa.conversation import SLOW, START_TLS, Delay
+from maa.imap import hearing
 from maa.imap.any_state import capabilities, login_allowed
 from maa.imap.commands import Authenticate, Login, Plain
 from maa.imap.responses import ProtocolError, Refused, failure, untagged
 from maa.imap.states import (
-    WAIT,
     Answer,
     Authenticated,
     Done,
     Input,
-    Line,
     LoggedOut,
     NotAuthenticated,
     Said,
@@ -115,10 +114,7 @@ def _failed(state: NotAuthenticated, error: AuthError) -> Answer:
 def _asked(challenge: bytes) -> Generator[Said, Input | None, bytes]:
     # `+ ` even when nothing follows: `+` alone is a syntax error to many clients.
     yield b"+ %b\r\n" % binascii.b2a_base64(challenge, newline=False)
-    while True:
-        heard = yield WAIT
-        if isinstance(heard, Line):
-            break
+    heard = yield from hearing.line()
     if heard.fault is not None or heard.literal is not None:
         raise ProtocolError(heard.fault or "a literal is not expected here")
     if heard.text == b"*":

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
 from maa.conversation import CLOSE, START_TLS, Peer, Step
-from maa.imap import any_state, updates
+from maa.imap import any_state, hearing, updates
 from maa.imap.commands import Command
 from maa.imap.frames import Framer
 from maa.imap.grammar import Cursor, StringMissing
@@ -48,7 +48,6 @@ from maa.imap.states import (
     Input,
     Line,
     Literal,
-    LiteralChunk,
     LoggedOut,
     NotAuthenticated,
     Said,
@@ -71,6 +70,7 @@ DRAINED_OCTETS_BEFORE_LOGIN = 65536
 DRAINED_OCTETS = 1 << 30
 """Refused literals that are sent anyway are read and dropped up to this size (R011)."""
 BAD_MAX = 20
+"""So many in a row: a client that understands nothing would go on for ever (Q-37)."""
 
 _HEAD = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]+) (?:([Uu][Ii][Dd]) )?([A-Za-z]+)')
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+(?= |\Z)')
@@ -82,6 +82,11 @@ Part = Generator[Said, Input | None, T]
 
 class Session:
     """A `Conversation` that speaks IMAP."""
+
+    __slots__ = (
+        "_announced", "_bads", "_connection", "_frames", "_handshaking", "_last_words",
+        "_life", "_line_ended", "_poked", "_state",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -218,6 +223,7 @@ class Session:
             if not self._line_ended:
                 yield from self._rest_of_line()
             yield tagged(tag, done.status, done.code, done.text)
+            self._bads = 0
             if done.state is not self._state or done.then is not None:
                 yield from self._moved(done)
         except ProtocolError as error:
@@ -266,8 +272,8 @@ class Session:
             if octets > self._argument_octets():
                 raise Refused(b"TOOBIG", "the arguments are too long")
             yield from self._go_ahead()
-            pieces.append((yield from self._collected(line.literal.octets)))
-            line = yield from self._next_line()
+            pieces.append((yield from hearing.literal(line.literal.octets)))
+            line = yield from hearing.line()
             if line.fault is not None:
                 raise ProtocolError(line.fault)
             octets += len(line.text) + 4
@@ -317,22 +323,6 @@ class Session:
         self._frames.expect_literal(literal.octets)
         if literal.synchronising:
             yield b"+ OK\r\n"
-
-    def _collected(self, octets: int) -> Part[bytes]:
-        chunks = []
-        while octets:
-            heard = yield WAIT
-            if type(heard) is LiteralChunk:
-                chunks.append(heard.data)
-                octets -= len(heard.data)
-        return b"".join(chunks)
-
-    def _next_line(self) -> Part[Line]:
-        """The text behind a literal."""
-        while True:
-            heard = yield WAIT
-            if type(heard) is Line:
-                return heard
 
     def _rest_of_line(self) -> Part[None]:
         """Consume what belongs to the command and was not read by its handler (R010, R011)."""

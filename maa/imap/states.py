@@ -88,7 +88,8 @@ class LoggedOut:
     """The session is over; the connection closes (RFC 3501 §3.4)."""
 
 
-State = NotAuthenticated | Authenticated | Selected | LoggedOut
+Live = NotAuthenticated | Authenticated | Selected
+State = Live | LoggedOut
 
 
 @dataclass(frozen=True, slots=True)

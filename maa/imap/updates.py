@@ -15,7 +15,7 @@ from maa.imap.responses import flag_list
 from maa.imap.states import Input, Said, Selected
 from maa.message.flags import SYSTEM_FLAGS, Flags, interned
 from maa.store.snapshot import Stored
-from maa.store.view import Arrived, Expunged, FlagsChanged, KeywordsChanged, Update
+from maa.store.view import Arrived, Expunged, KeywordsChanged, Update
 
 BATCH = 1000
 """Lines rendered together: an answer about 100,000 messages is not built in memory."""
@@ -52,17 +52,16 @@ def flag_lines(rows: Sequence[tuple[int, int, Flags, int]], by_uid: bool) -> Ite
 
 def rendered(update: Update, by_uid: bool, read_only: bool) -> Iterator[bytes]:
     """One kind of change as untagged lines."""
-    match update:
-        case Expunged(numbers):
-            for begin in range(0, len(numbers), BATCH):
-                batch = numbers[begin : begin + BATCH]
-                yield b"".join(b"* %d EXPUNGE\r\n" % number for number in batch)
-        case KeywordsChanged(keywords):
-            yield keyword_lines(keywords, read_only)
-        case Arrived(exists, recent):
-            yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (exists, recent)
-        case FlagsChanged(rows):
-            yield from flag_lines(rows, by_uid)
+    if isinstance(update, Expunged):
+        for begin in range(0, len(update.numbers), BATCH):
+            batch = update.numbers[begin : begin + BATCH]
+            yield b"".join(b"* %d EXPUNGE\r\n" % number for number in batch)
+    elif isinstance(update, KeywordsChanged):
+        yield keyword_lines(update.keywords, read_only)
+    elif isinstance(update, Arrived):
+        yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (update.exists, update.recent)
+    else:
+        yield from flag_lines(update.rows, by_uid)
 
 
 def refreshed(

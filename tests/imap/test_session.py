@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maa.conversation import CLOSE, Peer
+from maa.conversation import CLOSE, START_TLS, Peer
 from maa.imap import table
 from maa.imap.session import BAD_MAX, Session
 from maa.imap.states import Answer, ImapSettings, LoggedOut, Selected
@@ -112,6 +112,7 @@ def test_R252_a_stopping_server_says_bye(make_world: World) -> None:
     assert list(session.stopping()) == [b"* BYE [UNAVAILABLE] The server is restarting\r\n", CLOSE]
     session.feed(b"a NOOP\r\n")
     assert list(session.steps()) == []
+    assert list(session.stopping()) == []
 
 
 def test_R252_a_message_being_appended_is_taken_before_the_server_stops(
@@ -175,6 +176,28 @@ def test_R005_bare_lf_is_bad_unless_allowed(make_world: World) -> None:
     lax.take()
     lax.feed(b"a NOOP\n")
     assert lax.take() == b"a OK NOOP completed\r\n"
+
+
+def test_R223_the_text_behind_a_literal_is_bounded_too(make_world: World) -> None:
+    client = make_world().client(1)
+    answer = client.ask(b"a SELECT {5+}\r\nINBOX" + b"x" * 70_000)
+    assert answer == b"a BAD the line is too long\r\n"
+
+
+def test_a_poke_may_come_between_the_chunks_of_a_literal(make_world: World) -> None:
+    client = make_world().client(1)
+    for piece in (b"a SELECT {5+}\r\nINB", b"OX", b"\r\n"):
+        client.session.poke()
+        client.feed(piece)
+    assert b"a OK [READ-WRITE]" in client.take()
+
+
+def test_R045_what_is_held_is_an_unfinished_line_at_most(make_world: World) -> None:
+    client = make_world().client(1)
+    client.feed(b"a NOOP\r\nb NO")
+    assert client.session.held_octets == 4
+    client.feed(b"OP\r\n")
+    assert client.session.held_octets == 0
 
 
 def test_many_literals_count_together(make_world: World) -> None:
@@ -277,6 +300,21 @@ def test_a_poke_without_idle_says_nothing(make_world: World) -> None:
     list(client.session.steps())
     client.session.poke()
     assert list(client.session.steps()) == []
+
+
+def test_what_is_fed_during_the_handshake_is_nobodys(make_world: World) -> None:
+    peer, offered = PEERS["remote"], ImapSettings(starttls=True)
+    world = make_world(logged_in=False, peer=peer, settings=offered)
+    session = stranger(world, peer).session
+    session.feed(b"a STARTTLS\r\n")
+    steps = session.steps()
+    assert next(steps) == b"a OK Begin TLS negotiation now\r\n"
+    assert next(steps) is START_TLS
+    session.feed(b"b NOOP\r\n")
+    assert list(steps) == []
+    session.secured()
+    session.feed(b"c NOOP\r\n")
+    assert list(session.steps()) == [b"c OK NOOP completed\r\n"]
 
 
 def test_Q37_twenty_bad_commands_end_the_session(make_world: World) -> None:
