@@ -60,7 +60,7 @@ def prepared(folder: Path) -> tuple[Config, str]:
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key = folder / "cert.pem", folder / "key.pem"
     if not (certificate.exists() and key.exists()):
-        _new_certificate(certificate, key)
+        new_certificate(certificate, key)
     password = _password(folder)
     maildir = folder / "mail" / USER / "Maildir"
     if not maildir.exists():
@@ -110,7 +110,7 @@ def _lay_out(maildir: Path) -> None:
     building.rename(maildir)
 
 
-def _new_certificate(certificate: Path, key: Path) -> None:
+def new_certificate(certificate: Path, key: Path) -> None:
     """A self-signed certificate for localhost."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])

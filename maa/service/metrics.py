@@ -61,6 +61,8 @@ def metrics(sessions: Sessions, watchdog: Watchdog) -> Iterator[Metric]:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     yield Metric("maa_connections", "gauge", "Connections now", len(sessions.pumps))
     yield Metric("maa_connections_not_logged_in", "gauge", "Of these, not logged in", strangers)
+    busy = sum(pump.busy for pump in sessions.pumps)
+    yield Metric("maa_connections_busy", "gauge", "Of these, being answered", busy)
     yield Metric("maa_connections_total", "counter", "Connections let in", counters.accepted)
     yield Metric("maa_refused_total", "counter", "Connections refused", counters.refused)
     yield Metric(

@@ -222,6 +222,13 @@ class Pump:
             self._poked = True
             self._sessions.call_from_thread(self._go)
 
+    @property
+    def busy(self) -> bool:
+        """Something is being answered, or waits to be."""
+        if self._place is READY:
+            return self._steps is not None or self._poked or bool(self._waiting) or self._paused
+        return self._place is AWAY
+
     def stop(self) -> None:
         """The server stops: say so behind the present step (R252)."""
         self._stop = True
