@@ -117,8 +117,7 @@ class Accounts:
             self._check_state(path, identity)
             with identity:
                 for database in _DATABASES:
-                    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-                    os.close(os.open(os.path.join(path, database), flags, 0o600))
+                    _make_file(os.path.join(path, database))
         return path
 
     def _check_state(self, path: str, identity: Identity) -> None:
@@ -140,6 +139,16 @@ def _make_passage(path: str, mode: int) -> None:
         present = stat.S_IMODE(os.stat(path).st_mode)
         if present & mode != mode:
             os.chmod(path, present | mode)
+
+
+def _make_file(path: str) -> None:
+    """Make an empty private file; one that is there is not even opened.
+
+    Closing any descriptor of a database would drop the locks of all this process's others.
+    """
+    with suppress(FileExistsError):
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
 
 
 def _make_private(path: str, identity: Identity, own: Identity) -> None:

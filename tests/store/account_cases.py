@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,14 @@ class Site:
     def maildir(self, name: str = "joe") -> Path:
         """The user's INBOX."""
         return self.root / "home" / name / "Maildir"
+
+
+@contextmanager
+def public_directory() -> Iterator[Path]:
+    """A directory that other users can pass through; pytest's own are private again and again."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o711)
+        yield Path(directory)
 
 
 def maildir(path: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from maa.store.identity import Identity
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.user import User
-from tests.store.account_cases import Site, deliver, names_of
+from tests.store.account_cases import Site, deliver, names_of, public_directory
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root may take the identities of other users"
@@ -33,14 +34,12 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Site:
+def shared() -> Iterator[Site]:
     """A site whose homes other users can reach and write to."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if not directory.stat().st_mode & 0o001:
-            directory.chmod(0o711)
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home").chmod(0o1777)
-    return Site(tmp_path)
+    with public_directory() as directory:
+        (directory / "home").mkdir()
+        (directory / "home").chmod(0o1777)
+        yield Site(directory)
 
 
 def test_an_opened_account_answers_from_memory(site: Site) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from maa.store import identity as identity_module
 from maa.store.errors import Unavailable
 from maa.store.identity import Identity
 from maa.user import User
+from tests.store.account_cases import public_directory
 
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root may take the identities of other users"
@@ -23,13 +25,11 @@ ANN = Identity(12347, 12348)
 
 
 @pytest.fixture
-def shared(tmp_path: Path) -> Path:
+def shared() -> Iterator[Path]:
     """A directory that every user can reach and write to."""
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.geteuid() and not directory.stat().st_mode & 0o001:
-            directory.chmod(0o711)
-    tmp_path.chmod(0o777)
-    return tmp_path
+    with public_directory() as directory:
+        directory.chmod(0o777)
+        yield directory
 
 
 def own_ids() -> tuple[int, int, list[int]]:
