@@ -1,0 +1,56 @@
+"""`maa check-config`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from maa import __version__
+from maa.cli import main
+
+GOOD = """
+hostname = "mail.example.org"
+workers = 1
+[listen]
+imap = ["tcp:143"]
+[auth]
+password-file.path = "passwd"
+"""
+
+
+def test_a_good_file_has_no_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "passwd").touch()
+    (tmp_path / "maa.toml").write_text(GOOD)
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/maa.toml: no faults\n"
+
+
+def test_all_faults_are_said_and_the_status_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "maa.toml").write_text('workers = "many"\n' + GOOD.replace("hostname", "host", 1))
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 1
+    assert capsys.readouterr().err.count("not TOML") == 1
+    (tmp_path / "maa.toml").write_text(GOOD.replace("hostname", "host").replace("= 1", "= 999"))
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_what_is_allowed_but_surprising_is_remarked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = GOOD.replace("workers = 1", "workers = 4") + '[tls]\nplaintext_login = "always"\n'
+    (tmp_path / "maa.toml").write_text(text)
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 0
+    said = capsys.readouterr().out
+    assert "workers: this version serves with one process" in said
+    assert "auth.password-file.path: " in said
+    assert "tls.plaintext_login: " in said
+
+
+def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"maa {__version__}\n"

@@ -1,0 +1,201 @@
+"""The configuration file: what is understood, and how faults are told."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from maa.service.config import Config, Listen
+from maa.service.reading import ConfigError, load, understood
+
+ROOT = Path(__file__).parents[2]
+MINIMAL = '[listen]\nimap = ["tcp:143"]\n'
+
+
+def loaded(folder: Path, text: str) -> Config:
+    file = folder / "maa.toml"
+    file.write_text(text)
+    return load(file)
+
+
+def faults(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        loaded(folder, text)
+    prefix = f"{folder}/maa.toml: "
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(prefix) for line in lines)
+    return [line.removeprefix(prefix) for line in lines]
+
+
+def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
+    assert loaded(tmp_path, MINIMAL) == Config(listen=Listen(imap=("tcp:143",)))
+
+
+def test_every_setting_can_be_said(tmp_path: Path) -> None:
+    config = loaded(
+        tmp_path,
+        """
+        hostname = "mail.example.org"
+        state = "/srv/state"
+        workers = 2
+        [listen]
+        imap = ["tcp:143", "tcp6:143:interface=\\\\:\\\\:1"]
+        imaps = ["tcp:993"]
+        pop3 = ["unix:/run/pop3"]
+        pop3s = ["tcp:995"]
+        http = ["tcp:9110:interface=127.0.0.1"]
+        [tls]
+        certificate = "cert.pem"
+        key = "/etc/key.pem"
+        plaintext_login = "never"
+        [auth]
+        sources = ["saslauthd", "password-file"]
+        password-file.path = "passwd"
+        saslauthd.socket = "/run/mux"
+        saslauthd.realm = "example.org"
+        [mail]
+        home = "/srv/{domain}/{local}"
+        inbox = "maildir:{home}/in"
+        folders = "maildir:{home}/folders"
+        locks = ["dotlock", "flock"]
+        """,
+    )
+    assert config.listen.imap == ("tcp:143", r"tcp6:143:interface=\:\:1")
+    assert config.tls.certificate == tmp_path / "cert.pem"
+    assert config.auth.password_file.path == tmp_path / "passwd"
+    assert config.auth.sources == ("saslauthd", "password-file")
+    assert config.mail.locks == ("dotlock", "flock")
+    assert _differs_everywhere(config, Config())
+
+
+def _differs_everywhere(one: Any, other: Any) -> bool:
+    for part in fields(one):
+        mine, default = getattr(one, part.name), getattr(other, part.name)
+        if is_dataclass(mine):
+            assert _differs_everywhere(mine, default)
+        else:
+            assert mine != default, f"the test says nothing new for {part.name}"
+    return True
+
+
+def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> None:
+    found = faults(
+        tmp_path,
+        """
+        hostname = "no blanks please"
+        workers = -1
+        [listen]
+        imap = "tcp:143"
+        [tls]
+        plaintext_login = "sometimes"
+        [auth]
+        sources = []
+        [mail]
+        inbox = "mh:{home}/Mail"
+        """,
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "hostname",
+        "workers",
+        "listen.imap",
+        "tls.plaintext_login",
+        "auth.sources",
+        "mail.inbox",
+    ]
+    assert "'sometimes' is not allowed: one of never, loopback, always" in found[3]
+    assert "from 0 (one process per core) to 256" in found[1]
+    assert "maildir:PATH" in found[5]
+
+
+def test_an_unknown_setting_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
+    text = f'hostnam = "x"\n{MINIMAL}[tls]\ncert = "x"\n[auth]\npassword_file.path = "x"'
+    assert faults(tmp_path, text) == [
+        "hostnam: unknown setting; did you mean hostname?",
+        "tls.cert: unknown setting; here may stand certificate, key, plaintext_login",
+        "auth.password_file: unknown setting; did you mean password-file?",
+    ]
+
+
+def test_a_table_where_a_value_belongs_is_a_fault(tmp_path: Path) -> None:
+    assert faults(tmp_path, MINIMAL + "[hostname]\nx = 1\n") != []
+    assert faults(tmp_path, "tls = 7\n" + MINIMAL) == ["tls: must be a table of settings"]
+
+
+@pytest.mark.parametrize("endpoint", ["tcp", "tcp:notaport:x=1", "nonsense:1", ""])
+def test_a_bad_endpoint_is_a_fault(endpoint: str, tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, f'[listen]\nimap = ["{endpoint}"]\n')
+    assert found.startswith("listen.imap: ")
+
+
+def test_tls_listeners_need_a_certificate(tmp_path: Path) -> None:
+    assert faults(tmp_path, '[listen]\nimaps = ["tcp:993"]\n') == [
+        "listen.imaps: needs tls.certificate and tls.key"
+    ]
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, MINIMAL + '[tls]\ncertificate = "cert.pem"\n')
+    assert found.startswith("tls.key: ")
+
+
+def test_a_server_that_would_listen_nowhere_is_a_fault(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, "")
+    assert found.startswith("listen: ")
+
+
+def test_mbox_is_refused_clearly_as_yet(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, MINIMAL + '[mail]\ninbox = "mbox:/var/mail/{user}"\n')
+    assert "mbox is not supported yet" in found
+
+
+def test_a_file_that_is_not_toml_is_told_with_the_line(tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, "hostname = \n")
+    assert found.startswith("not TOML: ")
+    assert "line 1" in found
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"maa\.toml: cannot be read: No such file"):
+        load(tmp_path / "maa.toml")
+
+
+def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
+    text = (ROOT / "config/maa.toml").read_text()
+    config = load(ROOT / "config/maa.toml")
+    assert replace(config, hostname="", listen=Listen()) == Config(hostname="")
+    # The settings without a default are there as comments.
+    table = tomllib.loads(
+        text.replace("\n# hostname =", "\nhostname =")
+        .replace("\n# certificate =", "\ncertificate =")
+        .replace("\n# key =", "\nkey =")
+    )
+    assert _keys(table) == _settings(Config())
+
+
+def _keys(table: dict[str, Any], prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for key, value in table.items():
+        found |= _keys(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key}
+    return found
+
+
+def _settings(config: Any, prefix: str = "") -> set[str]:
+    found: set[str] = set()
+    for part in fields(config):
+        name = part.name if part.name == "plaintext_login" else part.name.replace("_", "-")
+        value = getattr(config, part.name)
+        found |= _settings(value, f"{prefix}{name}.") if is_dataclass(value) else {prefix + name}
+    return found
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "config/examples").glob("*.toml")), ids=lambda f: f.stem
+)
+def test_the_shipped_examples_have_no_faults(file: Path) -> None:
+    config, found = understood(tomllib.loads(file.read_text()), file.parent)
+    assert found == []
+    assert config.hostname == "mail.example.org"
