@@ -9,7 +9,7 @@ one short note is kept in the cache and in memory.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from weakref import WeakKeyDictionary
@@ -76,12 +76,6 @@ class Maildrop:
         if number - 1 in self.deleted:
             raise Refused("the message is marked as deleted")
         return number - 1
-
-    def present(self) -> Iterator[int]:
-        """Positions not marked as deleted."""
-        if not self.deleted:
-            return iter(range(len(self.uids)))
-        return (p for p in range(len(self.uids)) if p not in self.deleted)
 
     # Sizes
 

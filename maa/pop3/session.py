@@ -70,6 +70,8 @@ class Session:
         self._mistakes = 0
         self._handshaking = False
         self._over = False
+        self._answering = False
+        """The present command's positive answer has begun."""
         self._life = self._commands()
         next(self._life)
 
@@ -106,6 +108,8 @@ class Session:
             while (line := self._heard()) is not None:
                 said = life.send(line)
                 while said is not WAIT:
+                    if isinstance(said, bytes) and said.startswith(b"+OK"):
+                        self._answering = True
                     yield said
                     said = next(life)
         except LineTooLong:
@@ -149,6 +153,13 @@ class Session:
         self._over = True
         yield CLOSE
 
+    def _failed(self, answer: bytes, ends: bool) -> Iterator[Step]:
+        """Say why, but not in the middle of an answer: there a client would take it for mail."""
+        if not self._answering:
+            yield answer
+        if self._answering or ends:
+            yield from self._ended()
+
     def _commands(self) -> Generator[Said, bytes | None, None]:
         while True:
             line = yield WAIT
@@ -156,6 +167,7 @@ class Session:
                 yield from self._command(line)
 
     def _command(self, line: bytes) -> Generator[Said, bytes | None, None]:
+        self._answering = False
         keyword, _, argument = line.partition(b" ")
         try:
             yield from self._performed(keyword.upper(), argument)
@@ -166,15 +178,14 @@ class Session:
                 most = MISTAKES_MAX if self.logged_in else MISTAKES_BEFORE_LOGIN_MAX
                 if self._mistakes >= most:
                     yield from self._ended()
-        except (StoreError, AuthError) as error:
-            yield failure(error)
-            if isinstance(error, Vanished | MailboxGone):
-                yield from self._ended()
+        except (StoreError, AuthError, OSError) as error:
+            _log.info("session %s: %s", self._connection.peer.session, error)
+            yield from self._failed(failure(error), isinstance(error, Vanished | MailboxGone))
         except Exception:  # noqa: BLE001 - our bug, whatever it is: this session's end
             reference = secrets.token_hex(4)
             _log.exception("session %s, error %s", self._connection.peer.session, reference)
-            yield err(b"internal error " + reference.encode("ascii"), b"SYS/TEMP")
-            yield from self._ended()
+            text = b"internal error " + reference.encode("ascii")
+            yield from self._failed(err(text, b"SYS/TEMP"), ends=True)
 
     def _performed(self, keyword: bytes, argument: bytes) -> Generator[Said, bytes | None, None]:
         row = COMMANDS.get(keyword)

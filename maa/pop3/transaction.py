@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
 
 from maa.conversation import CLOSE, SLOW
 from maa.message.flags import SEEN
 from maa.message.octets import WireBytes
 from maa.pop3.login import login_allowed, mechanisms
+from maa.pop3.maildrop import Maildrop
 from maa.pop3.sending import counted_octets_of, message, whole
 from maa.pop3.sending import top as top_of
 from maa.pop3.states import Answer, Authorization, Done, Over, Transaction
-from maa.pop3.wire import failure, multi, number, ok
+from maa.pop3.wire import END, failure, multi, number, ok
 from maa.store.errors import StoreError
 from maa.store.snapshot import StoreMode
 
+LINES_AT_ONCE: Final = 4096
+
 _log = logging.getLogger(__name__)
-_SCAN_LINE = b"%d %d".__mod__
-_UIDL_LINE = b"%d %b".__mod__
 
 
 def stat(state: Transaction, argument: bytes) -> Answer:
@@ -36,23 +39,36 @@ def list_(state: Transaction, argument: bytes) -> Answer:
         sizes = yield from maildrop.sizes()
         return Done(state, ok(b"%d %d" % (position + 1, sizes[position])))
     sizes = yield from maildrop.sizes()
-    lines = [_SCAN_LINE((p + 1, sizes[p])) for p in maildrop.present()]
-    return Done(state, multi(b"%d messages" % len(lines), lines))
+    yield from _listing(maildrop, b"%d %d\r\n".__mod__, lambda start, stop: sizes[start:stop])
+    return Done(state, END)
 
 
-def uidl(state: Transaction, argument: bytes) -> Done:
+def uidl(state: Transaction, argument: bytes) -> Answer:
     """UIDL [number]: names that stay, one blank behind the number (R210, Q-34)."""
     maildrop = state.maildrop
+    uids, names = maildrop.uids, maildrop.mailbox.uidls
     if argument:
         position = maildrop.position(number(argument))
-        (name,) = maildrop.mailbox.uidls([maildrop.uids[position]])
+        (name,) = names([uids[position]])
         return Done(state, ok(b"%d %b" % (position + 1, name)))
-    names = maildrop.mailbox.uidls(maildrop.uids)
-    if maildrop.deleted:
-        lines = [_UIDL_LINE((p + 1, names[p])) for p in maildrop.present()]
-    else:
-        lines = list(map(_UIDL_LINE, enumerate(names, 1)))
-    return Done(state, multi(b"%d messages" % len(lines), lines))
+    yield from _listing(maildrop, b"%d %b\r\n".__mod__, lambda start, stop: names(uids[start:stop]))
+    return Done(state, END)
+
+
+def _listing(
+    maildrop: Maildrop,
+    line: Callable[[tuple[int, Any]], bytes],
+    values: Callable[[int, int], Iterable[Any]],
+) -> Iterator[bytes]:
+    """A line for each message; of a large maildrop in pieces, so that others have their turn."""
+    total, deleted = len(maildrop.uids), maildrop.deleted
+    yield ok(b"%d messages" % (total - len(deleted)))
+    for start in range(0, total, LINES_AT_ONCE):
+        rows = enumerate(values(start, start + LINES_AT_ONCE), start + 1)
+        if deleted:
+            yield b"".join([line(row) for row in rows if row[0] - 1 not in deleted])
+        else:
+            yield b"".join(map(line, rows))
 
 
 def retr(state: Transaction, argument: bytes) -> Answer:

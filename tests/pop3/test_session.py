@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from maa.conversation import CLOSE
-from maa.pop3 import login, maildrop
+from maa.pop3 import login, maildrop, transaction
 from maa.pop3.states import Pop3Settings
 from maa.pop3.wire import LINE_OCTETS_MAX
 from tests.pop3.world import PEERS, World
@@ -178,10 +178,27 @@ def test_R200_an_unexpected_error_is_ours_and_has_a_reference(
         raise ZeroDivisionError
 
     monkeypatch.setattr(client.session._state.maildrop.mailbox, "uidls", broken)
-    answer = client.ask(b"UIDL")
+    answer = client.ask(b"UIDL 1")
     assert answer.startswith(b"-ERR [SYS/TEMP] internal error ")
     assert client.closed
     assert answer.split()[-1].decode() in caplog.text
+    world.close()
+
+
+def test_an_answer_that_cannot_be_finished_ends_the_session(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    message = world.add(b"A: b\n\n" + b"line\n" * 400_000)
+    client = world.client()
+    client.session.feed(b"RETR 1\r\nNOOP\r\n")
+    steps = client.session.steps()
+    while b"line" not in client.output:
+        client.take(iter((next(steps),)))
+    with message.open("r+b") as file:
+        file.truncate(100_000)
+    client.take(steps)
+    assert client.closed
+    assert b"-ERR" not in client.output
+    assert not client.output.endswith(b".\r\n")
     world.close()
 
 
@@ -261,13 +278,33 @@ def test_a_warm_session_needs_a_thread_for_nothing_but_the_lock(tmp_path: Path) 
     world.close()
 
 
-def test_uidl_is_one_write(tmp_path: Path) -> None:
+def test_a_listing_of_a_thousand_is_one_piece_between_its_ends(tmp_path: Path) -> None:
     world = world_of(tmp_path, 1000)
     client = world.client()
-    client.session.feed(b"UIDL\r\n")
-    (answer,) = list(client.session.steps())
-    assert isinstance(answer, bytes)
-    assert answer.count(b"\r\n") == 1002
+    client.ask(b"STAT")
+    for command in (b"UIDL\r\n", b"LIST\r\n"):
+        client.session.feed(command)
+        first, lines, last = client.session.steps()
+        assert (first, last) == (b"+OK 1000 messages\r\n", b".\r\n")
+        assert isinstance(lines, bytes)
+        assert lines.count(b"\r\n") == 1000
+    world.close()
+
+
+def test_R249_a_listing_of_very_many_comes_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "LINES_AT_ONCE", 7)
+    world = world_of(tmp_path, 20)
+    client = world.client()
+    names = client.ask(b"UIDL").split(b"\r\n")
+    assert [line.split(b" ")[0] for line in names[1:-2]] == [b"%d" % n for n in range(1, 21)]
+    client.ask(b"DELE 7\r\nDELE 8\r\nDELE 20")
+    assert client.ask(b"UIDL").split(b"\r\n") == [
+        b"+OK 17 messages", *names[1:7], *names[9:20], *names[21:]
+    ]  # fmt: skip
+    client.session.feed(b"LIST\r\n")
+    assert len([step for step in client.session.steps() if isinstance(step, bytes)]) == 5
     world.close()
 
 
