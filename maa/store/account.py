@@ -132,7 +132,7 @@ class Account:
         self._inodes.pop(where, None)
         self._kept.drop(where)
         if mailbox is not None:
-            mailbox.gone = True
+            mailbox.retire()
 
     # --- changing which there are
 

@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
+from weakref import WeakMethod
 
 from maa.store.watch import Watch, Watcher
 
@@ -28,10 +29,11 @@ class Hints:
     def __init__(
         self, watcher: Watcher, directories: Sequence[str], went_stale: Callable[[], None]
     ) -> None:
-        """`went_stale` is called when the first hint comes, on any thread."""
+        """`went_stale`, a method, is called when the first hint comes, on any thread."""
         self._watcher = watcher
         self._directories = directories
-        self._went_stale = went_stale
+        # Weak: who is told usually holds this object, and is not to wait for the collector.
+        self._went_stale = WeakMethod(went_stale)
         self._prefixes = [os.fsencode(os.path.basename(path)) + b"/" for path in directories]
         self._watches: list[Watch | None] = []
         self._own: dict[bytes, int] = {}
@@ -103,4 +105,6 @@ class Hints:
             return
         before, self._seen = self._seen, self._seen | what
         if not before:
-            self._went_stale()
+            tell = self._went_stale()
+            if tell is not None:
+                tell()

@@ -28,6 +28,7 @@ import logging
 import threading
 import time
 from array import array
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -119,6 +120,12 @@ class Mailbox:
         snapshot = self.snapshot
         return [snapshot.uids[p] for p, at in enumerate(snapshot.modseqs) if at > modseq]
 
+    @property
+    def recent_unclaimed(self) -> int:
+        """How many messages no session was told of as recent; nobody is told by asking (R116)."""
+        uids = self.snapshot.uids
+        return len(uids) - bisect_left(uids, self._first_recent)
+
     def claim_recent(self) -> tuple[int, int]:
         """The UIDs [low, high) not yet recent for anybody; from now on they are taken (R081)."""
         with self._recent_lock:
@@ -133,6 +140,12 @@ class Mailbox:
         """UIDLs (RFC 1939 §7; R211)."""
         validity = b"%08x" % self.uidvalidity
         return [b"%08x" % uid + validity for uid in uids]
+
+    def retire(self) -> None:
+        """The mailbox was deleted or renamed away: whoever waits for changes is to hear of it."""
+        self.gone = True
+        for callback in self._listeners:
+            callback()
 
     # --- keeping up with the disk
 

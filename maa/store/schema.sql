@@ -1,7 +1,7 @@
 -- index.db: what cannot be derived again. Schema 1. See docs/on-disk-format.md.
 
 CREATE TABLE setting (              -- facts about the account
-    key   TEXT PRIMARY KEY,         -- 'schema', 'uidvalidity' (the last one given), 'generation', 'roles'
+    key   TEXT PRIMARY KEY,         -- 'schema', 'uidvalidity' (the last one given), 'generation', 'roles', 'renaming' (a journal)
     value TEXT NOT NULL
 ) WITHOUT ROWID;
 
