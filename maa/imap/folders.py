@@ -15,7 +15,6 @@ from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Selected
 from maa.imap.updates import caught_up
 from maa.store.account import Account, Listed
-from maa.store.view import View
 
 INBOX = "INBOX"
 
@@ -110,21 +109,19 @@ def status(state: Authenticated | Selected, command: Status) -> Answer:
     if isinstance(state, Selected) and mailbox is state.mailbox:
         # What is said here must not run ahead of what the session was told (R115).
         state = yield from caught_up(state, expunges=True)
-        view = state.view
+        snapshot, recent = state.view.snapshot, state.view.recent_count
     else:
-        view = mailbox.view(claim_recent=False)
-    items = [b"%b %d" % (item, _STATUS[item](view)) for item in command.items]
-    yield b"* STATUS %b %b\r\n" % (rendered_name(command.mailbox), parenthesised(items))
+        snapshot, recent = mailbox.snapshot, mailbox.recent_unclaimed
+    numbers = {
+        b"MESSAGES": len(snapshot),
+        b"RECENT": recent,
+        b"UIDNEXT": snapshot.uidnext,
+        b"UIDVALIDITY": snapshot.uidvalidity,
+        b"UNSEEN": snapshot.unseen,
+    }
+    items = parenthesised(b"%b %d" % (item, numbers[item]) for item in command.items)
+    yield b"* STATUS %b %b\r\n" % (rendered_name(command.mailbox), items)
     return Done(state, b"STATUS completed")
-
-
-_STATUS: dict[bytes, Callable[[View], int]] = {
-    b"MESSAGES": len,
-    b"RECENT": lambda view: view.recent_count,
-    b"UIDNEXT": lambda view: view.snapshot.uidnext,
-    b"UIDVALIDITY": lambda view: view.snapshot.uidvalidity,
-    b"UNSEEN": lambda view: view.snapshot.unseen,
-}
 
 
 def _separator(account: Account) -> bytes:
