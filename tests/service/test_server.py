@@ -1,0 +1,172 @@
+"""A real `twistd maa`: it starts, says what is wrong, serves, and stops."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from maa.service.demo import new_certificate
+
+PATIENCE_SECONDS = 30
+CONFIGURATION = """
+hostname = "mail.example.org"
+state = "state"
+workers = 1
+[listen]
+imap = ["tcp:{imap}:interface=127.0.0.1"]
+imaps = ["tcp:{imaps}:interface=127.0.0.1"]
+pop3 = ["tcp:{pop3}:interface=127.0.0.1"]
+http = ["tcp:{http}:interface=127.0.0.1"]
+[tls]
+certificate = "cert.pem"
+key = "key.pem"
+[auth]
+password-file.path = "passwd"
+[mail]
+home = "{folder}/{{user}}"
+"""
+
+
+def twistd(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [Path(sys.executable).with_name("twistd"), "-n", "--pidfile=", "maa", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+class Running:
+    """A server of its own in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        probes = [socket.socket() for _ in range(4)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        self.imap, self.imaps, self.pop3, self.http = (probe.getsockname()[1] for probe in probes)
+        for probe in probes:
+            probe.close()
+        new_certificate(folder / "cert.pem", folder / "key.pem")
+        (folder / "passwd").write_text("joe:{PLAIN}secret\n")
+        (folder / "passwd").chmod(0o600)
+        (folder / "maa.toml").write_text(CONFIGURATION.format(**vars(self)))
+        self.process = twistd(folder, "--config", "maa.toml")
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if "serves as" in line:
+                return
+        raise AssertionError("it did not start")
+
+    def connected(self, port: int) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", port), PATIENCE_SECONDS)
+
+    def asked(self, client: socket.socket, line: bytes, end: bytes) -> bytes:
+        client.sendall(line)
+        data = b""
+        while end not in data:
+            piece = client.recv(65536)
+            assert piece, data
+            data += piece
+        return data
+
+    def stop(self) -> tuple[int, str]:
+        self.process.send_signal(signal.SIGTERM)
+        output, _ = self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode, output
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    running = Running(tmp_path_factory.mktemp("server"))
+    yield running
+    _, output = running.stop()
+    assert "Traceback" not in output
+
+
+def test_imap_is_served(server: Running) -> None:
+    with server.connected(server.imap) as client:
+        assert b"mail.example.org" in server.asked(client, b"", b"\r\n")
+        assert b"a OK" in server.asked(client, b"a LOGIN joe secret\r\n", b"a ")
+        assert b"* 0 EXISTS" in server.asked(client, b"b SELECT INBOX\r\n", b"b ")
+
+
+def test_pop3_is_served(server: Running) -> None:
+    with server.connected(server.pop3) as client:
+        assert server.asked(client, b"", b"\r\n").startswith(b"+OK")
+        assert b"+OK" in server.asked(client, b"CAPA\r\n", b"\r\n.\r\n")
+
+
+def test_figures_are_served(server: Running) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.http}/metrics") as answer:
+        assert b"\nmaa_connections_total " in answer.read()
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.http}/") as answer:
+        assert b"maa" in answer.read()
+
+
+def test_what_a_client_sends_before_it_stops_sending_is_answered(server: Running) -> None:
+    with server.connected(server.imap) as client:
+        client.sendall(b"a LOGIN joe secret\r\nb SELECT INBOX\r\nc LOGOUT\r\n")
+        client.shutdown(socket.SHUT_WR)
+        data = b""
+        while piece := client.recv(65536):
+            data += piece
+        assert b"\r\nc OK" in data
+
+
+def test_SIGHUP_takes_a_new_certificate(server: Running) -> None:
+    def certificate() -> str:
+        return ssl.get_server_certificate(("127.0.0.1", server.imaps))
+
+    before = certificate()
+    new_certificate(server.folder / "cert.pem", server.folder / "key.pem")
+    server.process.send_signal(signal.SIGHUP)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while certificate() == before:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_R252_SIGTERM_says_goodbye_and_ends(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    with running.connected(running.imap) as client:
+        running.asked(client, b"", b"\r\n")
+        running.asked(client, b"a LOGIN joe secret\r\n", b"a ")
+        running.asked(client, b"b SELECT INBOX\r\nc IDLE\r\n", b"\r\n+ ")
+        begun = time.monotonic()
+        _, output = running.stop()
+        assert time.monotonic() - begun < 5
+        assert client.recv(1000).startswith(b"* BYE [UNAVAILABLE]")
+        assert client.recv(1000) == b""
+    assert "Traceback" not in output
+
+
+def test_a_faulty_configuration_is_told_and_nothing_starts(tmp_path: Path) -> None:
+    (tmp_path / "maa.toml").write_text('workers = "many"\n[listen]\nimap = ["tcp:0"]\n')
+    process = twistd(tmp_path, "--config", "maa.toml")
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert "maa.toml: workers: 'many' is not allowed" in output
+    assert "Traceback" not in output
+
+
+def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        (tmp_path / "maa.toml").write_text(f'state = "s"\n[listen]\nimap = ["{endpoint}"]\n')
+        process = twistd(tmp_path, "--config", "maa.toml")
+        output, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert f'listen.imap = "{endpoint}"' in output
+    assert "Traceback" not in output
