@@ -72,6 +72,8 @@ _few = lru_cache(maxsize=2048)(_many)
 def body_structure(part: Part, extended: bool) -> bytes:
     """A body: BODYSTRUCTURE with extension data, BODY without (R143-R146).
 
+    The grammar of IMAP4rev1 knows no message/global: it is shown as a plain part, for what a
+    message has more would not be understood (RFC 3501 §9 media-message; RFC 9051 has both).
     Recurses as deep as `structure.DEPTH_MAX` allows.
     """
     if part.is_multipart:
@@ -87,7 +89,7 @@ def body_structure(part: Part, extended: bool) -> bytes:
         string(part.encoding),
         part.octets,
     )
-    if part.envelope is not None:
+    if part.envelope is not None and part.subtype == b"rfc822":
         inner = body_structure(part.parts[0], extended)
         head = b"%b %b %b %d" % (head, envelope(part.envelope), inner, part.lines)
     elif part.type == b"text":
