@@ -93,10 +93,7 @@ def _decoder(name: bytes) -> Decoder | None:
         return guessed
 
     def decode(data: bytes) -> str:
-        try:
-            return wider.decode(data, "replace")[0]
-        except UnicodeError:  # a few codecs give up even so, such as utf-7 on some input
-            return guessed(data)
+        return wider.decode(data, "replace")[0]
 
     return decode
 

@@ -145,13 +145,12 @@ class WireFile:
 
 def _read_at(fd: int, offset: int, octets: int) -> bytes:
     """So many octets from `offset`; fewer only at the end of the file."""
-    data = os.pread(fd, octets, offset)
-    while data and len(data) < octets:
-        more = os.pread(fd, octets - len(data), offset + len(data))
-        if not more:
-            break
-        data += more
-    return data
+    pieces = []
+    while octets > 0 and (piece := os.pread(fd, octets, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+        octets -= len(piece)
+    return b"".join(pieces)
 
 
 def open_wire(fd: int) -> Wire:

@@ -126,6 +126,14 @@ def test_large_messages_keep_their_file_until_closed(tmp_path: Path) -> None:
         os.fstat(descriptor)
 
 
+def test_a_file_with_more_than_its_size_is_read_whole() -> None:
+    # As when a delivery appends meanwhile: files of /proc have the size 0.
+    wire = open_wire(os.open("/proc/self/limits", os.O_RDONLY))
+    assert wire.slice(0, 9999).startswith(b"Limit ")
+    assert wire.slice(0, 9999).endswith(b"\r\n")
+    wire.close()
+
+
 def test_what_cannot_be_read_leaves_no_descriptor_open(tmp_path: Path) -> None:
     descriptor = os.open(tmp_path, os.O_RDONLY)  # a directory
     with pytest.raises(IsADirectoryError):

@@ -325,6 +325,39 @@ def test_files_are_scanned_as_bytes_are(tmp_path: Path, text: bytes) -> None:
     wire.close()
 
 
+LONG = [b"x: y\n" * (CHUNK // 6), b"text\n" * (CHUNK // 6), b"z" * CHUNK]
+PIECES = [
+    b"Content-Type: multipart/mixed; boundary=a\n\n--a\n",
+    b"Content-Type: multipart/mixed; boundary=ab\n\n--ab\n",
+    b"Content-Type: message/rfc822\n\n",
+    b"--a\n",
+    b"--ab\n",
+    b"--ab--\n",
+    b"--a--\n",
+    b"\n",
+]
+
+
+@settings(suppress_health_check=list(HealthCheck), deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(PIECES + LONG), max_size=14).map(b"".join))
+def test_large_files_are_scanned_as_bytes_are(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "mail").write_bytes(text)
+    wire = WireFile(os.open(tmp_path / "mail", os.O_RDONLY))
+    assert scan(wire) == read(text)[1]
+    wire.close()
+
+
+def test_a_header_without_end_is_left_at_the_next_delimiter(tmp_path: Path) -> None:
+    inner = b"--b\nContent-Type: message/rfc822\n\n--b\nX: y\n" + b"x: y\n" * CHUNK
+    text = b"Content-Type: multipart/mixed; boundary=b\n\n" + inner + b"--b\n\nend\n--b--\n"
+    (tmp_path / "mail").write_bytes(text)
+    wire = WireFile(os.open(tmp_path / "mail", os.O_RDONLY))
+    root = scan(wire)
+    wire.close()
+    assert root == read(text)[1]
+    assert [part.type for part in root.parts] == [b"message", b"text", b"text"]
+
+
 @pytest.mark.parametrize("shift", range(-12, 13))
 @pytest.mark.parametrize("others", [b"", b"Content-Type: multipart/mixed; boundary=x\n\n--x\n"])
 def test_delimiters_at_the_edge_of_a_window_are_found(

@@ -24,6 +24,7 @@ from maa.message.words import base64_octets, decoded, folded
         (b"=?utf-8?b?5rWL?= =?utf-8?b?6K+V?=", "测试"),
         (b"=?utf-8?b?5rWL6A==?= =?utf-8?b?r5U=?=", "测试"),  # a character cut in two
         (b"=?gb2312?B?suLK1A==?=", "测试"),
+        (b"=?utf-8?q?a?= =?gb2312?b?suI=?=", "a测"),
         (b"=?iso-2022-jp?B?GyRCJUYlOSVIGyhC?=", "テスト"),
         (b"=?iso-8859-1*de?q?=FC?=", "ü"),
         (b"=?x-nonsense?q?=41=C3=BC?=", "Aü"),
@@ -126,6 +127,13 @@ def test_Q10_character_sets_as_senders_mean_them(name: bytes, octets: bytes, tex
     decode = charset_decoder(name)
     assert decode is not None
     assert decode(octets) == text
+
+
+@given(st.sampled_from(sorted(CHARSETS)), st.binary(max_size=12))
+def test_character_sets_never_raise(name: str, octets: bytes) -> None:
+    decode = charset_decoder(name.encode())
+    assert decode is not None
+    decode(octets)
 
 
 def test_octets_without_a_name_are_guessed() -> None:
