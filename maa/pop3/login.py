@@ -30,8 +30,6 @@ SERVICE: Final = "pop"
 def user(state: Authorization, argument: bytes) -> Done:
     """USER: accepted whether or not there is such a user (R201)."""
     _check_privacy(state.connection)
-    if not argument:
-        raise Mistake("USER needs a name")
     return Done(replace(state, name=argument), ok(b"Send PASS"))
 
 

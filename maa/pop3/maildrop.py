@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from maa.conversation import SLOW, Step
 from maa.message.octets import HEADER_OCTETS_MAX, Wire, WireBytes
-from maa.pop3.sending import counted_octets, counted_octets_of
+from maa.pop3.sending import BLANK_LINE_OCTETS, counted_octets, counted_octets_of
 from maa.pop3.wire import Mistake, Refused
 from maa.store.errors import MessageGone, StoreError
 
@@ -94,7 +94,7 @@ class Maildrop:
         for uid in note.unended:
             position = self.view.snapshot.position(uid)
             if position is not None:
-                sizes[position] += counted_octets(b"unended\r\n")
+                sizes[position] += BLANK_LINE_OCTETS
         self._sizes = sizes
         return sizes
 
@@ -167,10 +167,8 @@ class Maildrop:
             found = self.mailbox.read([self.uids[p] for p in wanted[at:]])
             for place, (_, wire) in zip(wanted[at:], found, strict=False):
                 self._ahead[place] = wire
-                if isinstance(wire, WireBytes):
-                    octets += wire.size
-                else:
-                    octets = AHEAD_OCTETS  # an open file, or a failure: enough for now
+                # An open file, or a failure, is enough for now.
+                octets += wire.size if isinstance(wire, WireBytes) else AHEAD_OCTETS
             at += len(found)
 
     def _failed(self, position: int, error: StoreError) -> StoreError:

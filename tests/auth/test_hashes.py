@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import passlib.hash
 import pytest
 
 from maa.auth import hashes, libcrypt
@@ -95,3 +98,41 @@ def test_R034_no_hash_ends_at_a_nul() -> None:
 def test_an_unknown_scheme_for_a_new_password_names_the_known_ones() -> None:
     with pytest.raises(hashes.UnknownHash, match="ARGON2ID"):
         hashes.new_hash(b"x", "ROT13")
+
+
+@pytest.mark.parametrize(
+    "stored",
+    ["{PBKDF2}$1$salt$many$00", "{PBKDF2}$1$salt$0$00", "{PBKDF2}$1$salt$99999999999$00",
+     "{PBKDF2}x", "$pbkdf2-sha256$rubbish"],
+)  # fmt: skip
+def test_a_damaged_pbkdf2_hash_is_told(stored: str) -> None:
+    with pytest.raises(hashes.UnknownHash):
+        hashes.verified(stored, b"x")
+
+
+@pytest.mark.parametrize("name", ["pbkdf2_sha1", "pbkdf2_sha256", "pbkdf2_sha512"])
+def test_libpass_forms_of_pbkdf2(name: str) -> None:
+    stored = getattr(passlib.hash, name).using(rounds=1000).hash("sesame")
+    assert hashes.verified(stored, b"sesame")
+    assert not hashes.verified("{PBKDF2}" + stored, b"sesam")
+
+
+@pytest.fixture
+def no_libcrypt(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(libcrypt, "_library", lambda: None)
+    libcrypt.knows.cache_clear()
+    yield
+    libcrypt.knows.cache_clear()
+
+
+@pytest.mark.usefixtures("no_libcrypt")
+def test_without_libcrypt_libpass_does_what_it_can() -> None:
+    for stored in DOVECOT:
+        if stored.startswith(("{SHA512-CRYPT}", "{SHA256-CRYPT}", "{MD5-CRYPT}", "{BLF-CRYPT}")):
+            hashes.ensure_known(stored)
+            assert hashes.verified(stored, b"sesame")
+            assert not hashes.verified(stored, b"sesam")
+    with pytest.raises(hashes.UnknownHash, match="libcrypt"):
+        hashes.ensure_known("$y$j9T$abcdefgh$9WNEpu8Mx2S4KNGvbVWKM6clOSoY6.YEl7AYF4DGV04")
+    with pytest.raises(hashes.UnknownHash, match="libcrypt"):
+        hashes.new_hash(b"x", "SHA512-CRYPT")

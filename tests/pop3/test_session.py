@@ -72,7 +72,9 @@ def test_R205_seen_is_given_at_quit_where_wanted(tmp_path: Path) -> None:
         directory = tmp_path / str(wanted)
         world = world_of(directory, settings=Pop3Settings(retr_marks_seen=wanted))
         client = world.client()
-        client.ask(b"RETR 2\r\nTOP 3 0\r\nRETR 1\r\nDELE 1")
+        client.ask(b"RETR 2\r\nTOP 3 0\r\nQUIT")
+        client = world.client(2)
+        client.ask(b"RETR 1\r\nDELE 1\r\nRETR 2")
         mailbox = client.session._state.maildrop.mailbox
         assert client.ask(b"QUIT").startswith(b"+OK")
         flags = [mailbox.snapshot.flags(place) for place in range(2)]
@@ -140,6 +142,20 @@ def test_a_connection_lost_while_it_waits_holds_nothing(tmp_path: Path) -> None:
     steps.close()
     second.session.lost()
     first.ask(b"QUIT")
+    assert b"+OK 3 messages" in world.client(3).ask(b"USER joe\r\nPASS secret")
+    world.close()
+
+
+def test_a_mailbox_that_cannot_be_opened_is_not_held(tmp_path: Path) -> None:
+    world = world_of(tmp_path, logged_in=False)
+    world.client(1).ask(b"USER joe\r\nPASS secret\r\nQUIT")
+    aside = world.inbox.rename(world.inbox.parent / "aside")
+    world.inbox.write_text("no directory")
+    second = world.client(2)
+    assert b"-ERR [SYS/" in second.ask(b"USER joe\r\nPASS secret")
+    assert not second.session.logged_in
+    world.inbox.unlink()
+    aside.rename(world.inbox)
     assert b"+OK 3 messages" in world.client(3).ask(b"USER joe\r\nPASS secret")
     world.close()
 
@@ -345,6 +361,8 @@ def test_the_note_of_unended_headers_outlives_memory(tmp_path: Path) -> None:
     client = world.client()
     assert client.ask(b"LIST").split(b"\r\n")[1:4] == [b"1 47", b"2 214", b"3 47"]
     client.ask(b"DELE 1\r\nQUIT")
+    assert world.client(2).ask(b"LIST").split(b"\r\n")[1:3] == [b"1 214", b"2 47"]
+    world.client(2).ask(b"QUIT")
     maildrop._notes.clear()
     world.add(b"X: y\n")
     del world.clients[1]
@@ -376,6 +394,32 @@ def test_R202_a_message_removed_before_its_size_is_known_counts_nothing(tmp_path
     assert not client.closed
     assert client.ask(b"RETR 2") == b"-ERR The message was removed meanwhile\r\n"
     assert client.closed
+    world.close()
+
+
+def test_R220_top_of_a_message_removed_meanwhile(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    client = world.client()
+    world.remove(2)
+    assert client.ask(b"TOP 2 0") == b"-ERR The message was removed meanwhile\r\n"
+    assert client.ask(b"TOP 1 0").startswith(b"+OK")
+    assert client.ask(b"TOP 2 5") == b"-ERR The message was removed meanwhile\r\n"
+    assert client.closed
+    world.close()
+
+
+def test_a_message_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
+    world = world_of(tmp_path)
+    client = world.client()
+    (path,) = [path for path in world.files() if ".M2P1." in path.name]
+    path.unlink()
+    path.mkdir()
+    client.ask(b"STAT")
+    for _ in range(3):
+        answer = client.ask(b"RETR 1\r\nRETR 2\r\nRETR 3")
+        assert bodies(answer) == [b"body of 1", b"body of 3"]
+        assert answer.count(b"-ERR ") == 1
+    assert bodies(client.ask(b"RETR 1\r\nRETR 3")) == [b"body of 1", b"body of 3"]
     world.close()
 
 
