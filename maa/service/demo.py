@@ -134,9 +134,7 @@ def new_certificate(certificate: Path, key: Path) -> None:
     pem = serialization.Encoding.PEM
     _write_private(
         key,
-        private.private_bytes(
-            pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ),
+        private.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )
     certificate.write_bytes(signed.public_bytes(pem))
 

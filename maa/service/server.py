@@ -39,13 +39,15 @@ from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.transport.factory import PumpFactory
 from maa.transport.imap import imap_factory
-from maa.transport.pokes import Chores, HintReader, synced, tidied
+from maa.transport.pokes import Chores, HintReader, synced, tidied, unwatched
 from maa.transport.pop3 import pop3_factory
 from maa.transport.sessions import Sessions
 
 STOP_SECONDS = 30.0
 """For a message that is being appended to arrive whole (R252)."""
 CERTIFICATE_LOOK_SECONDS = 30.0
+ROUNDS_SECONDS = 30.0
+"""How long mail waits that arrives where inotify sees nothing, until IDLE tells of it."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Server(Service):
             Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
         )
         self._certificate_look = LoopingCall(self._look_at_certificate)
+        self._rounds = LoopingCall(self._make_rounds)
 
     def privilegedStartService(self) -> None:
         """Bind the ports, while the process may bind those below 1024."""
@@ -100,10 +103,12 @@ class Server(Service):
         self.sessions.start()
         self._watchdog.start()
         lane = self.sessions.user_lane
-        Mailbox.on_stale = Chores[Mailbox](lane, synced).put
+        self._syncs = Chores[Mailbox](lane, synced)
+        Mailbox.on_stale = self._syncs.put
         Mailbox.on_untidy = Chores[Mailbox](lane, tidied).put
         if self._hints.fileno() >= 0:
             self._reactor.addReader(self._hints)
+        self._rounds.start(ROUNDS_SECONDS, now=False)
         if self._certificate is not None:
             self._certificate_look.start(CERTIFICATE_LOOK_SECONDS, now=False)
         if hasattr(signal, "SIGHUP"):
@@ -125,8 +130,9 @@ class Server(Service):
         super().stopService()
         _log.info("stopping: %d connections", len(self.sessions.pumps))
         self._watchdog.stop()
-        if self._certificate_look.running:
-            self._certificate_look.stop()
+        for loop in (self._certificate_look, self._rounds):
+            if loop.running:
+                loop.stop()
         stopped = stop_listening(self._ports)
         stopped.addCallback(lambda _: self.sessions.stop(STOP_SECONDS))
         stopped.addCallback(lambda _: self._close())
@@ -170,6 +176,10 @@ class Server(Service):
         for name, factory in made.items():
             for endpoint in getattr(config.listen, name):
                 yield Listener(name, endpoint, factory())
+
+    def _make_rounds(self) -> None:
+        for mailbox in unwatched(self._accounts.listened()):
+            self._syncs.put(mailbox)
 
     def _look_at_certificate(self) -> Deferred[None]:
         assert self._certificate is not None

@@ -79,6 +79,11 @@ class Account:
         self._kept.touch(key(mailbox.name), mailbox)
         return mailbox
 
+    def listened(self) -> list[Mailbox]:
+        """The mailboxes whose changes a session waits for; memory only, from any thread."""
+        found = [reference() for reference in self._mailboxes.valuerefs()]
+        return [mailbox for mailbox in found if mailbox is not None and mailbox.listened]
+
     # --- the mailboxes there are
 
     def mailboxes(self) -> tuple[Listed, ...]:

@@ -19,6 +19,7 @@ from maa.store.folders import disk_errors, make_directories
 from maa.store.identity import Identity
 from maa.store.keeper import Keeper
 from maa.store.ledger import Ledger
+from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.user import User
@@ -67,6 +68,11 @@ class Accounts:
                 self._accounts[user.name] = account
                 self._kept.touch(user.name, account)
             return account
+
+    def listened(self) -> list[Mailbox]:
+        """The mailboxes whose changes a session waits for; memory only."""
+        accounts = [reference() for reference in self._accounts.valuerefs()]
+        return [box for account in accounts if account is not None for box in account.listened()]
 
     def close(self) -> None:
         """Give all files back; the accounts must not be used any more."""

@@ -95,6 +95,11 @@ class Mailbox:
         """Whether nothing happened on disk since `snapshot`."""
         return self._loaded and self._hints.quiet()
 
+    @property
+    def watched(self) -> bool:
+        """Whether hints come; where not, somebody must look from time to time (R246)."""
+        return self._hints.watched
+
     def view(self, claim_recent: bool) -> View:
         """A session's numbering of the present snapshot."""
         return View.of(self, claim_recent)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IReadDescriptor
@@ -36,6 +36,10 @@ class Hints(Protocol):
 class Stale(Protocol):
     """`maa.store.mailbox.Mailbox`, as far as it is used here."""
 
+    @property
+    def watched(self) -> bool:
+        """Hints come for it."""
+
     def fresh(self) -> bool:
         """Nothing has happened on disk since it was read."""
 
@@ -51,6 +55,7 @@ class Untidy(Protocol):
 
 
 Box = TypeVar("Box")
+Watchable = TypeVar("Watchable", bound=Stale)
 
 
 @implementer(IReadDescriptor)
@@ -105,10 +110,16 @@ class Chores(Generic[Box]):
             _log.info("a mailbox could not be looked after: %s", error)
 
 
+def unwatched(mailboxes: Iterable[Watchable]) -> list[Watchable]:
+    """Those that somebody has to look at now and then, because no hints come (NFS; R246)."""
+    return [mailbox for mailbox in mailboxes if not mailbox.watched]
+
+
 def synced(mailbox: Stale) -> bool:
     """Read a stale mailbox again; whether it went stale meanwhile."""
     mailbox.sync()
-    return not mailbox.fresh()
+    # Without hints it is never known to be fresh: the server's rounds come back to it.
+    return mailbox.watched and not mailbox.fresh()
 
 
 def tidied(mailbox: Untidy) -> bool:
