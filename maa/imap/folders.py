@@ -32,18 +32,14 @@ def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:
     """DELETE; the subscription stays (RFC 3501 §6.3.4; R099, R100)."""
     yield SLOW
     state.account.delete(command.mailbox)
-    new: Authenticated | Selected = state
-    if isinstance(state, Selected) and state.mailbox.gone:
-        # The client has just deleted the mailbox it is in: it cannot be in it any longer.
-        new = Authenticated(state.account, state.connection)
-    return Done(new, b"DELETE completed")
+    return Done(_left_if_gone(state), b"DELETE completed")
 
 
 def rename(state: Authenticated | Selected, command: Rename) -> Answer:
     """RENAME, with all that is below (RFC 3501 §6.3.5; R101)."""
     yield SLOW
     state.account.rename(command.old, command.new)
-    return Done(state, b"RENAME completed")
+    return Done(_left_if_gone(state), b"RENAME completed")
 
 
 def subscribe(state: Authenticated | Selected, command: OnMailbox) -> Answer:
@@ -122,6 +118,13 @@ def status(state: Authenticated | Selected, command: Status) -> Answer:
     items = parenthesised(b"%b %d" % (item, numbers[item]) for item in command.items)
     yield b"* STATUS %b %b\r\n" % (rendered_name(command.mailbox), items)
     return Done(state, b"STATUS completed")
+
+
+def _left_if_gone(state: Authenticated | Selected) -> Authenticated | Selected:
+    """Nobody can stay in a mailbox that was just deleted, or has another name now (R058)."""
+    if isinstance(state, Selected) and state.mailbox.gone:
+        return Authenticated(state.account, state.connection)
+    return state
 
 
 def _separator(account: Account) -> bytes:

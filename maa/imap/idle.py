@@ -5,6 +5,7 @@ from __future__ import annotations
 from maa.imap.commands import Plain
 from maa.imap.states import POKE, WAIT, Answer, Authenticated, Done, Input, Selected
 from maa.imap.updates import caught_up, refreshed
+from maa.store.errors import MailboxGone
 
 
 def idle(state: Authenticated | Selected, command: Plain) -> Answer:
@@ -23,6 +24,8 @@ def idle(state: Authenticated | Selected, command: Plain) -> Answer:
         # A poke comes after `mailbox` has looked at the disk, once for all its listeners:
         # what is left to do here is in memory, so thousands may idle.
         while (heard := (yield WAIT)) is POKE:
+            if mailbox.gone:
+                raise MailboxGone(mailbox.name)
             if state.view.stale:
                 state = yield from refreshed(state, expunges=True)
     finally:

@@ -291,7 +291,7 @@ class Session:
         if told is Updates.NONE or not isinstance(state, Selected):
             return done
         if told is Updates.ALL:
-            if state.view.stale or not state.mailbox.fresh():
+            if state.view.stale or not updates.current(state):
                 state = yield from updates.caught_up(state, expunges=True)
         elif state.view.stale:
             by_uid = told is Updates.UID

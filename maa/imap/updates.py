@@ -74,9 +74,14 @@ def refreshed(
     return state if view is state.view else replace(state, view=view)
 
 
+def current(state: Selected) -> bool:
+    """Whether memory has the mailbox as it is; one that is gone is only found out by a look."""
+    return not state.mailbox.gone and state.mailbox.fresh()
+
+
 def caught_up(state: Selected, expunges: bool, by_uid: bool = False) -> Telling:
     """Look at the disk if anything happened there, then tell the changes (R069)."""
-    if not state.mailbox.fresh():
+    if not current(state):
         yield SLOW
         state.mailbox.sync()
     if not state.view.stale:
