@@ -126,8 +126,22 @@ class WireFile:
 
     def chunks(self, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
         start, stop = max(start, 0), self.size if stop is None else min(stop, self.size)
-        for at in range(start, stop, CHUNK):
-            yield self.slice(at, min(at + CHUNK, stop))
+        if self._same:
+            for at in range(start, stop, CHUNK):
+                yield self.slice(at, min(at + CHUNK, stop))
+            return
+        block = bisect_right(self._starts, start) - 1
+        while start < stop:
+            # Each block is read and converted once, whatever the sizes of the pieces.
+            data = self._block(block)[start - self._starts[block] :][: stop - start]
+            if not data:
+                raise OSError(errno.EIO, "the message file became shorter")
+            start += len(data)
+            block += 1
+            half = len(data) if len(data) <= CHUNK else len(data) // 2
+            yield data[:half]
+            if half < len(data):
+                yield data[half:]
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, Wire, WireBytes
+from maa.message.octets import HEADER_OCTETS_MAX, Wire, WireBytes
 
 BOUNDARY_OCTETS_MAX: Final = 200
 """RFC 2046 §5.1.1 allows 70; of a longer one so much is compared."""
@@ -27,11 +27,22 @@ class Delimiter(NamedTuple):
 class Window:
     """Searches forward in a message, holding all of it or about `CHUNK` octets."""
 
-    __slots__ = ("_base", "_blank", "_counted", "_data", "_lines", "_whole", "_wire", "size")
+    __slots__ = (
+        "_ahead",
+        "_base",
+        "_blank",
+        "_counted",
+        "_data",
+        "_lines",
+        "_whole",
+        "_wire",
+        "size",
+    )
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._data = wire.data if isinstance(wire, WireBytes) else b""
+        self._ahead = wire.chunks()
         self._whole = isinstance(wire, WireBytes)
         self._base = 0
         self._blank = -2
@@ -79,7 +90,7 @@ class Window:
             at = self.find(b"\r\n--" + boundaries[0], start, stop)
             return self._read(at, boundaries, levels) if at >= 0 else None
         while (at := self.find(b"\r\n--", start, stop)) >= 0:
-            if at + _LINE_OCTETS > self._base + len(self._data) < self.size:
+            while at + _LINE_OCTETS > self._base + len(self._data) < self.size:
                 self._load(at)
             if self._data.startswith(boundaries, at + 4 - self._base):
                 return self._read(at, boundaries, levels)
@@ -106,8 +117,14 @@ class Window:
         return self._lines
 
     def _load(self, start: int) -> None:
+        """Move the window so that it begins at `start`, and has more behind if there is more."""
+        kept = start - self._base
+        if 0 <= kept <= len(self._data):
+            self._data = self._data[kept:] + next(self._ahead, b"")
+        else:
+            self._ahead = self._wire.chunks(start)
+            self._data = next(self._ahead, b"")
         self._base = start
-        self._data = self._wire.slice(start, start + CHUNK)
 
     def _read(self, at: int, boundaries: tuple[bytes, ...], levels: tuple[int, ...]) -> Delimiter:
         """The delimiter line behind the CRLF at `at`, which begins with one of the boundaries.

@@ -148,6 +148,8 @@ def test_a_message_file_that_became_shorter_is_an_error(tmp_path: Path, line_end
     os.truncate(tmp_path / "mail", 100)
     with pytest.raises(OSError, match="became shorter"):
         wire.slice(150_000, 150_100)
+    with pytest.raises(OSError, match="became shorter"):
+        list(wire.chunks())
     wire.close()
 
 
