@@ -90,6 +90,8 @@ def test_R154_comments_quoted_pairs_and_routes(text: bytes, expected: Address) -
         (b'" " <a@b>', [mailbox(b"", b"a", b"b")]),
         (b'"open <a@b>', [mailbox(None, b"open <a@b>", b"")]),
         (b"<>", [mailbox(None, b"", b"")]),
+        (b"N <@x", [mailbox(b"N", b"", b"", b"@x")]),
+        (b"N <@x>", [mailbox(b"N", b"", b"", b"@x")]),
         (b"@", [mailbox(None, b"", b"")]),
     ],
 )

@@ -201,6 +201,11 @@ def test_R204_lines_that_begin_with_a_dot_get_one_more(message: bytes, sent: byt
     assert stuffed(message, [1] * len(message)) == sent
 
 
+def test_R204_a_line_end_cut_in_two_still_ends_a_line() -> None:
+    assert b"".join(dot_stuffed([b"a\r", b"\n.b"])) == b"a\r\n..b\r\n.\r\n"
+    assert b"".join(dot_stuffed([b"a", b"\n.b"])) == b"a\n.b\r\n.\r\n"
+
+
 @given(MAIL, st.lists(st.integers(0, 5), max_size=40))
 def test_R204_stuffing_does_not_depend_on_chunk_edges(data: bytes, sizes: list[int]) -> None:
     assert stuffed(crlf(data), sizes) == stuffed(crlf(data), [])

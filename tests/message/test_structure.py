@@ -367,7 +367,7 @@ def test_delimiters_at_the_edge_of_a_window_are_found(
     start = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + others + b"\n"
     text = start + filling * ((CHUNK - len(start)) // 64 - 2)
     text += b"y" * (CHUNK - len(crlf(text)) + shift) + b"\n--b\n\nsecond\n--b--\n"
-    (tmp_path / "mail").write_bytes(text)
+    (tmp_path / "mail").write_bytes(crlf(text))
     wire = WireFile(os.open(tmp_path / "mail", os.O_RDONLY))
     root = scan(wire)
     wire.close()
