@@ -93,7 +93,7 @@ class Mailbox:
 
     def fresh(self) -> bool:
         """Whether nothing happened on disk since `snapshot`."""
-        return self._loaded and self._hints.quiet()
+        return self._loaded and not self.gone and self._hints.quiet()
 
     @property
     def watched(self) -> bool:
@@ -131,15 +131,16 @@ class Mailbox:
         uids = self.snapshot.uids
         return len(uids) - bisect_left(uids, self._first_recent)
 
-    def claim_recent(self) -> tuple[int, int]:
-        """The UIDs [low, high) not yet recent for anybody; from now on they are taken (R081)."""
+    def recent_span(self, claim: bool) -> tuple[int, int]:
+        """The UIDs [low, high) not yet recent for anybody; `claim`: now they are taken (R081)."""
         with self._recent_lock:
-            low, self._first_recent = self._first_recent, self.snapshot.uidnext
-            if low == self._first_recent:
-                return (low, low)
+            span = (self._first_recent, self.snapshot.uidnext)
+            if not claim or span[0] >= span[1]:
+                return span
+            self._first_recent = span[1]
             self._recent_told = True
         self._untidied()
-        return (low, self._first_recent)
+        return span
 
     def uidls(self, uids: Sequence[int]) -> list[bytes]:
         """UIDLs (RFC 1939 §7; R211)."""

@@ -80,8 +80,8 @@ class Source(Protocol):
     def changed_since(self, modseq: int) -> Sequence[int]:
         """UIDs with a greater mod-sequence, ascending; messages that arrived may be among them."""
 
-    def claim_recent(self) -> tuple[int, int]:
-        """The UIDs [low, high) that no session was told of as recent; from now on none are."""
+    def recent_span(self, claim: bool) -> tuple[int, int]:
+        """The UIDs [low, high) that nobody has claimed as recent; with `claim` nobody else can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +95,14 @@ class View:
     """What flags are read from."""
     recent: RecentSet
     claims: bool
-    """Whether messages new here become recent for this session."""
+    """Whether what is recent here is so for no other session (SELECT; not EXAMINE: R053)."""
     gone: Mapping[int, int] = field(default_factory=dict)
     """Expunged, but the client does not know: UID to last flag id."""
 
     @classmethod
     def of(cls, source: Source, claims: bool) -> View:
         """The numbering with which a session begins."""
-        recent = RecentSet().plus(source.claim_recent()) if claims else RecentSet()
+        recent = RecentSet().plus(source.recent_span(claims))
         snapshot = source.snapshot
         return cls(source, snapshot.uids, snapshot, recent, claims)
 
@@ -153,8 +153,9 @@ class View:
         arrivals = new.uids[bisect_left(new.uids, old.uidnext) :]
         uids: Sequence[int] = [*self.uids, *arrivals] if gone else new.uids
         recent = self.recent
-        if arrivals and self.claims:
-            recent = recent.plus(self.source.claim_recent())
+        if arrivals:
+            low, high = self.source.recent_span(self.claims)
+            recent = recent.plus((max(low, arrivals[0]), high))
         view = View(self.source, uids, new, recent, self.claims, gone)
         if not new.keywords <= old.keywords:
             updates.append(KeywordsChanged(new.keywords | old.keywords))
