@@ -23,6 +23,7 @@ from maa.store.errors import (
 from maa.store.folders import Folder
 from maa.store.hold import Hold
 from maa.store.keeper import Keeper
+from maa.store.latch import Latch
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed
 from maa.store.mailbox import Mailbox
@@ -51,6 +52,7 @@ class Account:
         self.user = user
         self.ledger = ledger
         self._state = state
+        self._latch = Latch(os.path.join(state, "pop3.lock"))
         self._tree = Tree(paths, state, ledger)
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
         self._inodes: dict[str, int] = {}
@@ -229,10 +231,17 @@ class Account:
 
     # --- the rest
 
+    @property
+    def hold_ready(self) -> bool:
+        """Whether `hold_maildrop` would not block; memory only."""
+        return self._latch.ready
+
     def hold_maildrop(self) -> Hold:
         """POP3's exclusive lock on the maildrop (R199); MaildropInUse."""
-        with self.ledger.identity:
-            return Hold.take(os.path.join(self._state, "pop3.lock"))
+        if not self._latch.ready:
+            with self.ledger.identity:
+                self._latch.open()
+        return self._latch.take()
 
     def _give_roles(self) -> None:
         """At the first login, one mailbox for each special use, and subscriptions (L-1, L-2)."""

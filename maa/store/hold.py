@@ -15,8 +15,8 @@ from typing import Final
 from maa.store.errors import MaildropInUse, Unavailable
 
 # struct flock: type, whence, start, length (0: to the end), pid (0, as fcntl(2) demands).
-_WHOLE_FILE: Final = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-_OPEN: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+WHOLE_FILE: Final = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Hold:
@@ -40,11 +40,11 @@ class Hold:
     @classmethod
     def _take(cls, path: str, command: int) -> Hold:
         try:
-            descriptor = os.open(path, _OPEN, 0o600)
+            descriptor = os.open(path, OPEN_FLAGS, 0o600)
         except OSError as error:
             raise Unavailable(f"cannot open the lock file: {error}") from error
         try:
-            fcntl.fcntl(descriptor, command, _WHOLE_FILE)
+            fcntl.fcntl(descriptor, command, WHOLE_FILE)
         except OSError as error:
             os.close(descriptor)
             busy = isinstance(error, BlockingIOError | PermissionError)  # EAGAIN or EACCES

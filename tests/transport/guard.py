@@ -37,6 +37,12 @@ _ALLOWED = {
     ("stat", "_stamp"),
     # QUIT without deletions lets the maildrop's lock go: the close of a local file, 1 µs.
     ("close", "release"),
+    # POP3's lock on a local file that is open already: taken or refused at once.
+    ("fstat", "ready"),
+    ("fcntl", "take"),
+    ("fcntl", "release"),
+    # Its file is closed with the account, wherever the last one to need that comes from.
+    ("close", "forget"),
 }
 # Pure computation, though it lives in posix.
 _HARMLESS = {"fspath", "fsencode", "fsdecode", "getpid", "urandom", "getuid", "geteuid", "getegid"}
