@@ -28,8 +28,8 @@ $(READY): pyproject.toml
 	  { echo "maa needs Python 3.11 or newer: make PYTHON=python3.12 setup" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "no ensurepip here: install Debian's python3-venv" >&2; exit 1; }
+	@# compat: twistd finds twisted/plugins only on a real path, not behind an import hook.
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	# compat: twistd finds twisted/plugins only on a real path, not behind an import hook.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  --config-settings editable_mode=compat --editable '.[dev]'
 	touch $(READY)
