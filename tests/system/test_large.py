@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .clients import Wire, imap_wire, literal_digests, pop3_wire
+from . import messages
+from .clients import Wire, bodies, imap, imap_wire, literal_digests, pop3_wire
+from .messages import as_sent
 from .server import Server
 from .users import User
 
@@ -36,7 +38,7 @@ def digest(pieces: Iterator[bytes]) -> str:
     return total.hexdigest()
 
 
-def fill(user: User, messages: int, octets: int, distinct: int) -> dict[str, int]:
+def fill(user: User, count: int, octets: int, distinct: int) -> dict[str, int]:
     """Fill the Maildir; each of the distinct messages lies there many times, by hard links.
 
     Gives how often each digest must come.
@@ -49,24 +51,32 @@ def fill(user: User, messages: int, octets: int, distinct: int) -> dict[str, int
             file.writelines(large_message(number, octets))
         user.give(path)
         originals.append(path)
-    for number in range(messages):
+    for number in range(count):
         source = number % distinct
         if number >= distinct:
             name = f"{1_700_000_000 + number}.M1P1.large:2,S"
             os.link(originals[source], user.maildir / "cur" / name)
     for number in range(distinct):
         key = digest(crlf(large_message(number, octets)))
-        expected[key] = len(range(number, messages, distinct))
+        expected[key] = len(range(number, count, distinct))
     return expected
 
 
-def test_R226_a_slow_client_fetches_a_gib(own_server: Server, user: User) -> None:
-    expected = fill(user, messages=1024, octets=MIB, distinct=16)
+def test_R226_a_slow_client_fetches_a_gib(own_server: Server, new_user: Callable[[], User]) -> None:
+    user, other = new_user(), new_user()
+    other.deliver(messages.PLAIN)
+    expected = fill(user, count=1024, octets=MIB, distinct=16)
     with imap_wire(own_server, user, receive_octets=1 << 16) as wire:
         before = own_server.forget_peak()
         wire.send(b"f FETCH 1:* (BODY.PEEK[])\r\n")
-        # Long enough for a careless server to read all of it into memory.
-        time.sleep(3)
+        # Long enough for a careless server to read all of it into memory, and others go on.
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            client = imap(own_server, other)
+            assert bodies(client) == [as_sent(messages.PLAIN)]
+            client.logout()
+            assert time.monotonic() - begun < 1
         got: dict[str, int] = {}
         for key in literal_digests(wire, b"f", pause_seconds=0.01, every=MIB):
             got[key] = got.get(key, 0) + 1

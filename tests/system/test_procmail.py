@@ -124,6 +124,26 @@ def test_deliveries_while_sessions_flag_and_expunge_lose_nothing(
     watcher.socket.close()
 
 
+def test_another_mua_changes_flags_in_the_file_name(server: Server, user: User) -> None:
+    path = user.deliver(messages.PLAIN, "cur", ":2,S")
+    with imap_wire(server, user) as wire:
+        path.rename(path.with_name(path.name + "F"))
+        said = wire.command(b"NOOP")
+        assert any(b" FETCH (" in line and b"\\Flagged" in line for line in said), said
+        wire.command(b"STORE 1 +FLAGS (\\Answered)")
+        wire.command(b"CHECK")
+        deadline = time.monotonic() + 5
+        while not user.files()[0].name.endswith(":2,FRS"):
+            assert time.monotonic() < deadline, user.files()
+            time.sleep(0.02)
+        (path,) = user.files()
+        path.rename(path.with_name(path.name.replace(":2,FRS", ":2,RS")))
+        assert any(b" FETCH (" in line for line in wire.command(b"NOOP"))
+        row = wire.command(b"FETCH 1 (FLAGS)")[0]
+        assert b"\\Flagged" not in row
+        assert b"\\Answered" in row
+
+
 def subjects(found: list[bytes]) -> list[int]:
     return sorted(int(text.split(b"Subject: number ")[1].split()[0]) for text in found)
 
