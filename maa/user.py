@@ -28,8 +28,4 @@ class User:
 
 def usable_name(name: str) -> bool:
     """Whether a login name may become part of a path: an allow-list, no `..`, no `/` (R253)."""
-    return (
-        len(name) <= NAME_OCTETS_MAX
-        and _NAME.fullmatch(name) is not None
-        and ".." not in name
-    )
+    return len(name) <= NAME_OCTETS_MAX and _NAME.fullmatch(name) is not None and ".." not in name
