@@ -115,8 +115,6 @@ class Server(Service):
             signal.signal(signal.SIGHUP, self._on_hangup)
         if self._config.workers > 1:
             _log.warning("workers = %d: this version serves with one", self._config.workers)
-        for port in self._ports:
-            _log.info("listening on %s", port.getHost())
         _log.info("maa %s serves as %s", __version__, self._config.hostname)
         # What is loaded by now stays; the collector need not look at it again and again.
         gc.collect()

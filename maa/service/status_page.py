@@ -6,9 +6,11 @@ import html
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from twisted.internet.interfaces import ILoggingContext
 from twisted.web.http import Request
 from twisted.web.resource import Resource
 from twisted.web.server import Site
+from zope.interface import implementer
 
 from maa import __version__
 from maa.service.metrics import Metric, prometheus
@@ -58,7 +60,12 @@ class _Page(Resource):
         return page.encode("utf-8")
 
 
+@implementer(ILoggingContext)
 class _Site(Site):
+    def logPrefix(self) -> str:
+        """What Twisted's log calls the listener."""
+        return "status page"
+
     def log(self, request: Request) -> None:
         """Every scrape in the log would bury the rest."""
 

@@ -29,4 +29,6 @@ def imap_factory(
     def converse(peer: Peer, wake: Callable[[], None]) -> Session:
         return Session(accounts, authenticator, peer, settings, wake)
 
-    return PumpFactory(sessions, converse, refusal=REFUSAL, implicit_tls=implicit_tls, tls=tls)
+    return PumpFactory(
+        "IMAP", sessions, converse, refusal=REFUSAL, implicit_tls=implicit_tls, tls=tls
+    )

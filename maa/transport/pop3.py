@@ -29,4 +29,6 @@ def pop3_factory(
     def converse(peer: Peer, wake: Callable[[], None]) -> Session:
         return Session(accounts, authenticator, peer, wake, settings)
 
-    return PumpFactory(sessions, converse, refusal=REFUSAL, implicit_tls=implicit_tls, tls=tls)
+    return PumpFactory(
+        "POP3", sessions, converse, refusal=REFUSAL, implicit_tls=implicit_tls, tls=tls
+    )

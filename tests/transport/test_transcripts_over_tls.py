@@ -61,7 +61,7 @@ class Service:
             return make(replace(world.peer, session=peer.session), wake)
 
         factory: Any = PumpFactory(
-            self.sessions, converse, refusal=b"", implicit_tls=self.tls, tls=context
+            "test", self.sessions, converse, refusal=b"", implicit_tls=self.tls, tls=context
         )
         if self.tls:
             factory = TLSMemoryBIOFactory(context, False, factory)
