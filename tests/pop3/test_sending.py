@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,7 @@ def test_a_client_that_goes_in_the_middle_of_a_large_message(tmp_path: Path) -> 
     world = World(tmp_path)
     world.add(b"A: b\n\n" + b"line\n" * 300_000)
     client = world.client()
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     client.session.feed(b"RETR 1\r\n")
     steps = client.session.steps()

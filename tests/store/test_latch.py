@@ -131,8 +131,15 @@ def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
 
 
 def test_the_file_is_closed_with_its_account(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    gc.collect()
     latch = opened(tmp_path / "lock")
+
+    def open_files() -> set[str]:
+        return {
+            os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")
+        }
+
+    assert str(tmp_path / "lock") in open_files()
     del latch
     gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert str(tmp_path / "lock") not in open_files()
