@@ -135,7 +135,7 @@ def own_server(base: Path, everyone: list[User]) -> Iterator[Server]:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """A failure shows what the server logged last."""
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
+    report = outcome.get_result()
     if report.failed:
         servers = [v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Server)]
         report.sections += [("server log", s.tail()) for s in servers[:1] if s.log.exists()]

@@ -57,9 +57,9 @@ def work(server: Server, user: User, known: Known, numbers: Iterator[int]) -> No
     client.select("INBOX")
     while True:
         number = next(numbers)
-        status, answer = client.append("INBOX", "", "", as_sent(messages.numbered(number)))  # type: ignore[arg-type]
+        status, answer = client.append("INBOX", "", "", as_sent(messages.numbered(number)))
         assert status == "OK", answer
-        validity, uid = re.search(rb"APPENDUID (\d+) (\d+)", answer[0]).groups()  # type: ignore[union-attr]
+        validity, uid = re.search(rb"APPENDUID (\d+) (\d+)", answer[0]).groups()
         known.kept.add(number)
         known.learn(validity, int(uid), number)
         if number % 3 == 0:
@@ -88,7 +88,7 @@ def survey(server: Server, user: User, known: Known) -> None:
         _, rows = client.uid("FETCH", "1:*", "(UID BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
         for row in rows:
             if isinstance(row, tuple):
-                uid, number = map(int, SUBJECT.search(b" ".join(row)).groups())  # type: ignore[union-attr]
+                uid, number = map(int, SUBJECT.search(b" ".join(row)).groups())
                 known.learn(validity, uid, number)
                 present.add(number)
     client.logout()

@@ -112,7 +112,7 @@ def test_stray_names_are_no_folders(server: Server, user: User) -> None:
     (user.maildir / ".out").symlink_to("/etc")
     client = imap(server, user)
     _, listed = client.list()
-    text = b"\n".join(listed)  # type: ignore[arg-type]
+    text = b"\n".join(listed)
     for stray in (b"maa-like", b"nomail", b"plain", b"file", b"out"):
         assert stray not in text, listed
     client.logout()

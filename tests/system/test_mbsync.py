@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imaplib
 import re
 from pathlib import Path
 
@@ -161,8 +162,8 @@ def test_flags_travel_both_ways(server: Server, user: User, scratch: Path) -> No
     session.logout()
 
 
-def search(session: object, subject: str) -> str:
-    _, found = session.search(None, "SUBJECT", f'"{subject}"')  # type: ignore[attr-defined]
+def search(session: imaplib.IMAP4, subject: str) -> str:
+    _, found = session.search(None, "SUBJECT", f'"{subject}"')
     return str(found[0].decode())
 
 
@@ -202,7 +203,7 @@ def test_a_folder_made_here_appears_there(server: Server, user: User, scratch: P
     client.run()
     session = imap(server, user)
     assert list(map(without_tuid, bodies(session, "Shared"))) == [as_sent(messages.PLAIN)]
-    session.append("Shared", "", "", as_sent(messages.DOTS))  # type: ignore[arg-type]
+    session.append("Shared", "", "", as_sent(messages.DOTS))
     session.logout()
     client.run()
     assert client.contents("Shared") == sorted([messages.PLAIN, messages.DOTS])

@@ -65,7 +65,7 @@ def test_a_recipe_makes_a_folder_which_appears_in_list(server: Server, local_use
     mda = Procmail(user)
     mda.deliver(messages.DOTS)
     _, listed = client.list()
-    assert any(line.endswith(b"Lists.maa") for line in listed), listed  # type: ignore[union-attr]
+    assert any(line.endswith(b"Lists.maa") for line in listed), listed
     (text,) = bodies(client, "Lists.maa")
     assert text.rstrip(b"\r\n") == as_sent(messages.DOTS).rstrip(b"\r\n")
     mda.deliver(messages.DOTS)
@@ -101,7 +101,7 @@ def test_deliveries_while_sessions_flag_and_expunge_lose_nothing(
         # Remove every message with an odd number as it comes, flag the others.
         _, found = client.search(None, "UNFLAGGED")
         for number in reversed(found[0].split()):
-            body = client.fetch(number.decode(), "(BODY.PEEK[])")[1][0][1]  # type: ignore[index]
+            body = client.fetch(number.decode(), "(BODY.PEEK[])")[1][0][1]
             if int(body.split(b"Subject: number ")[1].split()[0]) % 2:
                 expunged.append(body)
                 client.store(number.decode(), "+FLAGS.SILENT", r"(\Deleted \Flagged)")

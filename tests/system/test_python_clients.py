@@ -86,14 +86,14 @@ def test_imaplib_append_is_stored_as_given(server: Server, user: User) -> None:
     when = imaplib.Time2Internaldate(1_700_000_000)
     status, answer = client.append("INBOX", r"(\Seen \Draft)", when, sent)
     assert status == "OK"
-    uidvalidity, uid = re.search(rb"APPENDUID (\d+) (\d+)", answer[0]).groups()  # type: ignore[union-attr]
+    uidvalidity, uid = re.search(rb"APPENDUID (\d+) (\d+)", answer[0]).groups()
     client.select("INBOX")
     assert client.response("UIDVALIDITY")[1] == [uidvalidity]
     assert fetch(client, "1", "(BODY.PEEK[])") == sent
     _, answer = client.fetch("1", "(UID FLAGS INTERNALDATE)")
     assert b"UID " + uid in answer[0]
     assert set(imaplib.ParseFlags(answer[0])) >= {rb"\Seen", rb"\Draft"}
-    assert time.mktime(imaplib.Internaldate2tuple(answer[0])) == 1_700_000_000  # type: ignore[arg-type]
+    assert time.mktime(imaplib.Internaldate2tuple(answer[0])) == 1_700_000_000
     client.logout()
     (stored,) = user.files()
     assert as_sent(stored.read_bytes()) == sent

@@ -72,7 +72,7 @@ def test_R048_a_crash_in_the_middle_of_append_leaves_nothing(
     own_server.start()
     client = imap(own_server, user)
     assert bodies(client) == []
-    client.append("INBOX", "", "", sent)  # type: ignore[arg-type]
+    client.append("INBOX", "", "", sent)
     assert bodies(client) == [sent]
     client.logout()
 

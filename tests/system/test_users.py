@@ -30,7 +30,7 @@ def test_every_file_belongs_to_its_user(server: Server, new_user: Callable[[], U
         client.store("1", "+FLAGS", r"(\Seen \Flagged)")
         client.create("Kept")
         client.copy("1", "Kept")
-        client.append("Kept", r"(\Draft)", "", as_sent(messages.DOTS))  # type: ignore[arg-type]
+        client.append("Kept", r"(\Draft)", "", as_sent(messages.DOTS))
         client.subscribe("Kept")
         client.logout()
     for person in people:
