@@ -57,16 +57,49 @@ class Account:
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
         self._inodes: dict[str, int] = {}
         self._kept: Keeper[str, Mailbox] = Keeper(MAILBOXES_KEPT)
+        self._index_inode = 0
+        self._watched = False
+        self.doubted = True
+        """The index may have been removed or replaced since it was opened: see `intact`."""
 
     def prepare(self) -> None:
         """Make what must exist, remove what a killed process left; may block."""
         with self.ledger.held():
+            self._watched = self.ledger.watcher.add(self._state, self._state_changed) is not None
+            self._index_inode = self._inode_of_index()
+            self.doubted = not self._watched
             self._tree.make_inbox()
             self._tree.make_root()
             self._tree.folders.sweep()
             with self._tree.changing():
                 if self.ledger.index.get_setting(_ROLES_DONE) is None:
                     self._give_roles()
+
+    def intact(self) -> bool:
+        """Whether the index on disk is still the one that is open; may block.
+
+        An index that was removed (a restored backup, an operator's `rm`) must not be written to
+        any longer: nobody would ever read that again.
+        """
+        self.doubted = not self._watched
+        return self._inode_of_index() == self._index_inode
+
+    def retire(self) -> None:
+        """End every session's use of this account's mailboxes."""
+        _log.warning("user %s: the index was removed or replaced: opened anew", self.user.name)
+        for where, mailbox in list(self._mailboxes.items()):
+            self._retire(where, mailbox)
+
+    def _state_changed(self, name: str) -> None:
+        if name in ("", "index.db"):
+            self.doubted = True
+
+    def _inode_of_index(self) -> int:
+        try:
+            with self.ledger.identity:
+                return os.lstat(os.path.join(self._state, "index.db")).st_ino
+        except FileNotFoundError:
+            return 0
 
     # --- memory only
 

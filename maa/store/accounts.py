@@ -55,6 +55,9 @@ class Accounts:
         account = self._accounts.get(user.name)
         if account is None or account.user != user:
             return None
+        self.watcher.drain()
+        if account.doubted:
+            return None
         self._kept.touch(user.name, account)
         return account
 
@@ -62,11 +65,13 @@ class Accounts:
         """The account; what it needs is made when it is not there. Unavailable, NoSpace."""
         self._close_retired()
         with self._opening[hash(user.name) % _LOCKS]:
-            account = self.opened(user)
-            if account is None:
+            account = self._accounts.get(user.name)
+            if account is None or account.user != user or not account.intact():
+                if account is not None and account.user == user:
+                    account.retire()
                 account = self._open(user)
                 self._accounts[user.name] = account
-                self._kept.touch(user.name, account)
+            self._kept.touch(user.name, account)
             return account
 
     def listened(self) -> list[Mailbox]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from maa.store import account as account_module
 from maa.store import accounts as accounts_module
 from maa.store.account import Account
 from maa.store.accounts import Accounts
-from maa.store.errors import Unavailable
+from maa.store.errors import MailboxGone, Unavailable
 from maa.store.identity import Identity
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
@@ -222,3 +223,19 @@ def test_state_of_another_uid_is_refused(shared: Site) -> None:
     shared.accounts().open(JOE)
     with pytest.raises(Unavailable):
         shared.accounts().open(User("joe", uid=12347, gid=12348))
+
+
+def test_an_index_removed_under_the_server_is_opened_anew(site: Site) -> None:
+    accounts = site.accounts()
+    account = accounts.open(User("joe"))
+    inbox = account.open("INBOX")
+    assert accounts.opened(User("joe")) is account
+    shutil.rmtree(site.root / "state/users/joe")
+    assert accounts.opened(User("joe")) is None
+    again = accounts.open(User("joe"))
+    assert again is not account and accounts.opened(User("joe")) is again
+    with pytest.raises(MailboxGone):
+        inbox.sync()
+    deliver(site.maildir())
+    assert len(again.open("INBOX").snapshot) == 1
+    assert (site.root / "state/users/joe/index.db").exists()
