@@ -7,7 +7,6 @@ memory; what is derived from messages comes from the mailbox's cache.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -114,8 +113,3 @@ def cached_column(batch: Batch, item: Item, mailbox: Mailbox) -> Column:
     if item is Datum.ENVELOPE or item is Datum.BODY:
         return column
     return [None if value is None else from_cache(item, value) for value in column]
-
-
-def addressed(view: View, uids: Sequence[int]) -> list[int]:
-    """Positions of UIDs, all of which are in the view."""
-    return [bisect_left(view.uids, uid) for uid in uids]

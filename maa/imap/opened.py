@@ -40,6 +40,14 @@ class OneByOne:
         self._kept_as = {item: cache_name(item) for item in self._items}
         self._batch = batch
         self._rows = list(zip(batch.numbers, batch.uids, zip(*columns, strict=True), strict=True))
+        self._sections = {
+            item: item
+            for item, kept_as in self._kept_as.items()
+            if isinstance(item, Section) and kept_as is None
+        }
+        self._wants_parts = any(section.path for section in self._sections)
+        self._streams = bool(self._sections)
+        """Some values may be long, and are sent as they are read."""
         self._needed = [uid for _, uid, values in self._rows if self._lacks(values)]
         self._closed = frozenset(batch.uids).difference(self._needed)
         self._opened: list[tuple[int, Wire | StoreError]] = []
@@ -50,7 +58,7 @@ class OneByOne:
 
     def answer(self) -> Iterator[Step]:
         """The FETCH responses; goes on from a SLOW."""
-        if any(isinstance(item, Section) and item.path for item in self._items):
+        if self._wants_parts:
             self._structures = self._mailbox.cached(STRUCTURE, self._needed)
         self._learn_facts()
         try:
@@ -110,7 +118,23 @@ class OneByOne:
             self._put(self._progress.row(number, uid, self._without_content(values)))
             return
         structure = self._structures.get(uid)
-        content = Content(wire, packed_parts(structure) if structure else None)
+        content = Content(wire, packed_parts(structure))
+        if self._streams or not isinstance(wire, WireBytes):
+            yield from self._item_by_item(number, uid, values, content)
+        else:
+            full = [
+                self._ready(item, uid, content) if value is None else value
+                for item, value in zip(self._items, values, strict=True)
+            ]
+            self._put(self._progress.row(number, uid, full))
+        if content.is_scanned and self._wants_parts:
+            self._keep(STRUCTURE, uid, content.structure())
+
+    def _item_by_item(
+        self, number: int, uid: int, values: Sequence[bytes | None], content: Content
+    ) -> Iterator[Step]:
+        """The answer about a message whose sections may be long."""
+        wire = content.wire
         on_disk = not isinstance(wire, WireBytes)
         before = b"* %d FETCH (" % number
         for item, known in zip(self._items, values, strict=True):
@@ -118,23 +142,21 @@ class OneByOne:
                 yield from self._flush()
                 yield SLOW
             value: Value = known
-            if value is None and isinstance(item, Datum) and item in FACTS:
-                value = self._fact(item, uid)
+            if value is None and item in self._sections:
+                value = self._section(self._sections[item], uid, content)
             elif value is None:
-                value = self._value(item, uid, content)
+                value = self._ready(item, uid, content)
             if value is None:
                 continue
             self._put(before + name(item) + b" ")
             before = b" "
             if isinstance(value, range):
-                yield from self._stream(wire, value)
+                yield from self._stream(uid, wire, value)
             else:
                 self._put(value)
         for flags in self._progress.seen_flags(number, uid):
             self._put(b" " + flags)
         self._put(b")\r\n")
-        if content.is_scanned and uid not in self._fresh[STRUCTURE]:
-            self._keep(STRUCTURE, uid, content.structure())
 
     def _without_content(self, values: Sequence[bytes | None]) -> list[bytes | None]:
         """NIL for sections that cannot be read (R159)."""
@@ -157,30 +179,38 @@ class OneByOne:
             for item, value in zip(self._items, values, strict=True)
         ]
 
-    def _fact(self, item: Datum, uid: int) -> bytes | None:
+    def _fact(self, item: Item, uid: int) -> bytes | None:
         """Size or date as far as it is in memory; opening a message makes both known."""
         snapshot = self._mailbox.snapshot
         position = snapshot.position(uid)
         if position is None:
             return None
         facts = snapshot.sizes if item is Datum.SIZE else snapshot.dates
+        assert isinstance(item, Datum)
         return shown_facts(facts[position : position + 1], item)[0]
 
     # --- values
 
-    def _value(self, item: Item, uid: int, content: Content) -> Value:
-        """One value: ready octets, a range of the message, or None for what is not known."""
+    def _ready(self, item: Item, uid: int, content: Content) -> bytes | None:
+        """A value that is derived and remembered, a size or a date; None when it isn't known."""
+        kept_as = self._kept_as[item]
+        if kept_as is None:
+            return self._fact(item, uid)
         try:
-            kept_as = self._kept_as[item]
-            if kept_as is not None:
-                derived = content.derived(item)
-                self._keep(kept_as, uid, derived)
-                return from_cache(item, derived)
-            assert isinstance(item, Section)
-            found = content.section(item)
+            derived = content.derived(item)
         except OSError as error:
             self._progress.failed(uid, Unavailable(str(error)))
-            return b"NIL" if isinstance(item, Section) else None
+            return None if isinstance(item, Datum) else b"NIL"
+        self._keep(kept_as, uid, derived)
+        return from_cache(item, derived)
+
+    def _section(self, section: Section, uid: int, content: Content) -> bytes | range:
+        """A section's octets as a literal, or their range in the message; NIL if there is none."""
+        try:
+            found = content.section(section)
+        except OSError as error:
+            self._progress.failed(uid, Unavailable(str(error)))
+            return b"NIL"
         if found is None:
             return b"NIL"
         return render.literal(found) if isinstance(found, bytes) else found
@@ -189,7 +219,7 @@ class OneByOne:
         if len(value) <= VALUE_OCTETS_MAX:
             self._fresh[item][uid] = value
 
-    def _stream(self, wire: Wire, span: range) -> Iterator[Step]:
+    def _stream(self, uid: int, wire: Wire, span: range) -> Iterator[Step]:
         """A range of the message as a literal; of a large file chunk by chunk."""
         if len(span) <= CHUNK and isinstance(wire, WireBytes):
             self._put(render.literal(wire.slice(span.start, span.stop)))
@@ -208,7 +238,7 @@ class OneByOne:
                 chunk = next(chunks, None)
             except OSError as error:
                 # The literal's length was promised: nothing but the end of the link is true now.
-                self._progress.failed(0, Unavailable(str(error)))
+                self._progress.failed(uid, Unavailable(str(error)))
                 yield CLOSE
                 raise Unavailable(str(error)) from error
             if chunk is None:

@@ -217,13 +217,16 @@ class _Search:
                 self._truth[leaf] |= facts.in_slots(leaf, texts)
 
     def _heads(self, positions: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-        """The headers of at most `_HEADS_AT_ONCE` messages that can be read."""
-        found = self._mailbox.heads(self._uids(positions))
-        for position, (_, head) in zip(positions, found, strict=True):
-            if isinstance(head, StoreError):
-                self._unreadable((position,))
-            else:
-                yield position, head
+        """The headers of those messages that can be read."""
+        left = positions
+        while left:
+            found = self._mailbox.heads(self._uids(left))
+            for position, (_, head) in zip(left, found, strict=False):
+                if isinstance(head, StoreError):
+                    self._unreadable((position,))
+                else:
+                    yield position, head
+            left = left[len(found) :]
 
     def _headers(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
         for positions in self._batches(_BATCH):
@@ -273,7 +276,7 @@ class _Search:
         needles: Sequence[tuple[InMessage, str]],
     ) -> Generator[Step, None, bytes | None]:
         """Look for texts in one message; its structure, if it was not known."""
-        content = Content(wire, packed_parts(structure) if structure else None)
+        content = Content(wire, packed_parts(structure))
         left = list(needles)
         try:
             for text, in_header in texts(content, any(leaf.with_header for leaf, _ in needles)):

@@ -13,13 +13,13 @@ from typing import Final
 from maa.imap import render
 from maa.imap.fetch_items import Datum, Item, Section, Text
 from maa.message import headers
-from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, Wire
+from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, SMALL, Wire
 from maa.message.parts import Part, find, pack, unpack
 from maa.message.structure import scan
 
 ENVELOPE: Final = "envelope/1"
 STRUCTURE: Final = "structure/1"
-"""The packed parts, an empty line, BODYSTRUCTURE: one pass finds both."""
+"""The packed parts if there was need of them, an empty line, BODYSTRUCTURE."""
 BODY: Final = "body/1"
 _FIELDS: Final = "fields/1:"
 _FIELDS_OCTETS_MAX: Final = 500
@@ -55,9 +55,9 @@ def from_cache(item: Item, value: bytes) -> bytes:
     return value
 
 
-def packed_parts(structure: bytes) -> bytes:
-    """The packed parts, from what is remembered as `STRUCTURE`."""
-    return structure[: structure.index(_GAP)]
+def packed_parts(structure: bytes | None) -> bytes | None:
+    """The packed parts, if they are in what is remembered as `STRUCTURE`."""
+    return structure[: structure.index(_GAP)] or None if structure else None
 
 
 def needs_head_only(item: Item) -> bool:
@@ -119,16 +119,18 @@ class Content:
         """Whether this reading made the pass that finds the structure."""
         return self._scanned is not None
 
-    def structure(self) -> bytes:
+    def structure(self, with_parts: bool = True) -> bytes:
         """What is remembered as `STRUCTURE`."""
-        return pack(self.scanned) + _GAP + render.body_structure(self.scanned, extended=True)
+        parts = pack(self.scanned) if with_parts else b""
+        return parts + _GAP + render.body_structure(self.scanned, extended=True)
 
     def derived(self, item: Item) -> bytes:
         """What is remembered under the item's `cache_name`."""
         if item is Datum.ENVELOPE:
             return render.envelope(headers.envelope(self.header))
         if item is Datum.BODYSTRUCTURE:
-            return self.structure()
+            # A pass over a small message is soon made again, and most have no section fetched.
+            return self.structure(with_parts=self.wire.size > SMALL)
         if item is Datum.BODY:
             return render.body_structure(self.scanned, extended=False)
         assert isinstance(item, Section)

@@ -61,6 +61,7 @@ class Desk:
             if date is not None:
                 os.utime(path, (date, date))
         self.mailbox.sync()
+        self.mailbox.recent_span(claim=True)  # another session was told first
 
     def started(self, line: bytes, *literals: bytes) -> Answer:
         """The handler's generator, not yet begun."""
@@ -96,10 +97,16 @@ class Desk:
         assert self.done is not None
         return b" ".join(filter(None, (self.done.status, self.done.code)))
 
-    def refreshed(self) -> None:
-        """What NOOP does: the session learns everything."""
-        view, _ = self.state.view.refresh(expunges=True)
+    def refreshed(self, expunges: bool = True) -> None:
+        """What NOOP does: the session learns everything; other commands keep EXPUNGE back."""
+        self.mailbox.recent_span(claim=True)
+        view, _ = self.state.view.refresh(expunges)
         self.state = replace(self.state, view=view)
+
+    def file(self, number: int) -> Path:
+        """Where the n-th message that was delivered lies."""
+        (found,) = (self.boxes.root / "INBOX").glob(f"*/{1_000_000 + number}.*")
+        return found
 
     def claimed(self) -> None:
         """As after SELECT: what is new is recent for this session."""

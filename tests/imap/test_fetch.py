@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from imap.desk import Desk
+from maa.conversation import CLOSE
 from maa.imap.responses import ProtocolError
 from maa.message.flags import SEEN
 from maa.message.octets import SMALL
+from maa.store.errors import MailboxGone, Unavailable
 from maa.store.snapshot import StoreMode
 
 PLAIN = b"From: joe@x.org\nTo: ann@x.org\nSubject: hello\n\nbody\n"
@@ -115,6 +117,9 @@ def test_R136_header_fields_keep_message_order(desk: Desk) -> None:
         b"* 1 FETCH (BODY[HEADER.FIELDS.NOT (FROM SUBJECT)] %b)\r\n"
         % literal(b"To: ann@x.org\r\n\r\n")
     )
+    assert desk.ask(b"FETCH 1 BODY.PEEK[HEADER.FIELDS.NOT (FROM)]<4.7>") == (
+        b"* 1 FETCH (BODY[HEADER.FIELDS.NOT (FROM)]<4> %b)\r\n" % literal(b"ann@x.o")
+    )
 
 
 def test_R137_R138_sections_of_parts(desk: Desk) -> None:
@@ -182,6 +187,11 @@ def test_R087_R158_reading_sets_seen_and_tells_so(desk: Desk, item: bytes) -> No
     assert desk.state.view.refresh(expunges=True)[1] == []
 
 
+def test_R087_what_was_seen_stays_so(desk: Desk) -> None:
+    desk.ask(b"FETCH 1:2 RFC822.TEXT")
+    assert b"FLAGS" not in desk.ask(b"FETCH 1:2 RFC822.TEXT")
+
+
 def test_R087_flags_asked_for_are_those_after_reading(desk: Desk) -> None:
     assert desk.ask(b"UID FETCH 1 (FLAGS BODY[TEXT])") == (
         b"* 1 FETCH (UID 1 FLAGS (\\Seen) BODY[TEXT] %b)\r\n" % literal(b"body\r\n")
@@ -239,16 +249,20 @@ def test_L27_R159_one_unreadable_message_does_not_hinder_the_others(tmp_path: Pa
 
 
 def test_R067_an_expunged_message_keeps_its_number(desk: Desk) -> None:
-    desk.ask(b"FETCH 1 FLAGS")
+    size = len(wire(MIXED))
+    desk.ask(b"FETCH 1:2 RFC822.SIZE")
     desk.mailbox.store([1], StoreMode.ADD, frozenset({"\\Deleted"}))
-    desk.state.view.refresh(expunges=False)
     desk.mailbox.expunge()
-    view, _ = desk.state.view.refresh(expunges=False)
+    desk.refreshed(expunges=False)
+    assert desk.ask(b"FETCH 1:2 (FLAGS RFC822.SIZE)") == (
+        b"* 1 FETCH (FLAGS ())\r\n* 2 FETCH (FLAGS () RFC822.SIZE %d)\r\n" % size
+    )
+    assert desk.ask(b"FETCH 1 RFC822.SIZE") == b""
     assert desk.ask(b"FETCH 1:2 (UID BODY.PEEK[TEXT])").startswith(
         b"* 1 FETCH (UID 1 BODY[TEXT] NIL)\r\n* 2 FETCH (UID 2 BODY[TEXT] {"
     )
     assert desk.status() == b"NO EXPUNGEISSUED"
-    assert len(view) == 2
+    assert len(desk.state.view) == 2
 
 
 def test_R227_a_large_message_is_streamed(tmp_path: Path) -> None:
@@ -300,11 +314,12 @@ def test_many_flags_lines_are_made_in_batches(tmp_path: Path) -> None:
 
 
 def test_recent_is_told_to_the_session_that_has_it(tmp_path: Path) -> None:
-    desk = Desk(tmp_path, PLAIN)
+    desk = Desk(tmp_path)
+    desk.boxes.deliver("1.M1P1.host", PLAIN)
+    desk.mailbox.sync()
     desk.claimed()
     assert desk.ask(b"FETCH 1 FLAGS") == b"* 1 FETCH (FLAGS (\\Recent))\r\n"
     desk.deliver(PLAIN)
-    desk.state.mailbox.claim_recent()
     desk.refreshed()
     assert desk.ask(b"FETCH 1:2 FLAGS") == (
         b"* 1 FETCH (FLAGS (\\Recent))\r\n* 2 FETCH (FLAGS ())\r\n"
@@ -318,3 +333,85 @@ def test_nothing_is_kept_of_very_long_values(tmp_path: Path) -> None:
     assert len(first) > 65536
     assert desk.mailbox.cached("envelope/1", [1]) == {}
     assert desk.ask(b"FETCH 1 ENVELOPE") == first
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, b"Subject: x\n\n" + b"0123456789abcde\n" * (SMALL // 8))
+    steps = desk.started(b"FETCH 1 BODY.PEEK[]")
+    sent = 0
+    while sent < 200_000:
+        step = next(steps)
+        sent += len(step) if isinstance(step, bytes) else 0
+    os.truncate(desk.file(1), 1000)
+    # The literal promised more octets: whatever came next would be taken for them.
+    rest: list[object] = []
+    with pytest.raises(Unavailable):
+        rest.extend(steps)
+    assert rest[-1] is CLOSE
+
+
+def test_L27_a_file_that_shrinks_before_it_is_sent_is_nil(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, b"Subject: x\n\n" + b"0123456789abcde\n" * (SMALL // 8), PLAIN)
+    steps = desk.started(b"FETCH 1:2 (UID BODYSTRUCTURE BODY.PEEK[1])")
+    sent = b""
+    for step in steps:
+        if isinstance(step, bytes):
+            sent += step
+            os.truncate(desk.file(1), 1000)  # after the UID
+    assert sent.startswith(b"* 1 FETCH (UID 1 BODY[1] NIL)\r\n* 2 FETCH (UID 2 BODYSTRUCTURE (")
+
+
+def test_reading_goes_on_when_seen_cannot_be_kept(desk: Desk) -> None:
+    desk.ask(b"FETCH 1 BODY.PEEK[TEXT]")
+    desk.mailbox.ledger.index.close()  # as good as a broken disk
+    assert desk.ask(b"FETCH 1 BODY[TEXT]") == (
+        b"* 1 FETCH (BODY[TEXT] %b)\r\n" % literal(b"body\r\n")
+    )
+    assert desk.status() == b"OK"
+
+
+def test_R058_a_mailbox_that_is_gone_is_gone(desk: Desk) -> None:
+    desk.mailbox.gone = True
+    with pytest.raises(MailboxGone):
+        desk.ask(b"FETCH 1 BODY[TEXT]")
+
+
+def test_R158_remembered_fields_tell_the_new_flags_too(desk: Desk) -> None:
+    asked = b"BODY.PEEK[HEADER.FIELDS (SUBJECT)]"
+    fields = desk.ask(b"FETCH 1:2 " + asked)
+    seen = desk.ask(b"FETCH 1:2 " + asked.replace(b".PEEK", b""))
+    assert seen == fields.replace(b")\r\n* 2", b" FLAGS (\\Seen))\r\n* 2")[:-3] + (
+        b" FLAGS (\\Seen))\r\n"
+    )
+
+
+def test_sizes_are_learned_of_messages_that_stay_closed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, PLAIN)
+    structure = desk.ask(b"FETCH 1 BODYSTRUCTURE")
+    # Another server process knows the structure from the cache, but not the sizes.
+    desk.mailbox.snapshot.sizes[0] = desk.mailbox.snapshot.dates[0] = -1
+    desk.deliver(MIXED)
+    desk.refreshed()
+    answer = desk.ask(b"FETCH 1:2 (BODYSTRUCTURE RFC822.SIZE INTERNALDATE)")
+    assert answer.startswith(structure[:-3] + b" RFC822.SIZE %d INTERNAL" % len(wire(PLAIN)))
+    assert answer.count(b"INTERNALDATE") == 2
+
+
+def test_medium_messages_are_cut(tmp_path: Path) -> None:
+    message = b"Subject: x\n\n" + b"0123456789abcde\n" * 20_000
+    desk = Desk(tmp_path, message)
+    assert desk.ask(b"FETCH 1 BODY.PEEK[]") == (
+        b"* 1 FETCH (BODY[] %b)\r\n" % literal(wire(message))
+    )
+    assert max(map(len, desk.pieces)) <= 2 * 65536
+
+
+def test_a_header_longer_than_a_chunk(tmp_path: Path) -> None:
+    header = b"".join(b"X-%d: filler\n" % number for number in range(10_000)) + b"\n"
+    desk = Desk(tmp_path, header + b"body\n")
+    asked = b"FETCH 1 (BODY.PEEK[HEADER] BODY.PEEK[TEXT])"
+    assert desk.ask(asked) == b"* 1 FETCH (BODY[HEADER] %b BODY[TEXT] %b)\r\n" % (
+        literal(wire(header)),
+        literal(b"body\r\n"),
+    )
+    assert b"X-9999: filler\r\n\r\n" in desk.ask(b"FETCH 1 BODY.PEEK[HEADER.FIELDS (X-9999)]")

@@ -64,7 +64,9 @@ def test_R008_field_names_may_be_literals() -> None:
     assert item.text is Text.FIELDS
 
 
-@pytest.mark.parametrize("asked", [b"BODY[]<0.0>", b"BODY[]<0>", b"BODY[]<01.5>", b"BODY[]<-1.5>"])
+@pytest.mark.parametrize("asked", [b"BODY[]<0.0>", b"BODY[]<0>", b"BODY[]<01.5>", b"BODY[]<-1.5>",
+    b"BODY[]<0.4294967296>",
+])  # fmt: skip
 def test_R134_a_partial_range_needs_two_numbers_and_a_count(asked: bytes) -> None:
     with pytest.raises(ProtocolError):
         items(asked)
@@ -79,8 +81,9 @@ def test_R136_an_empty_field_list_is_bad() -> None:
     "asked",
     [
         b"BODY[MIME]", b"BODY[0]", b"BODY[1.]", b"BODY[1HEADER]", b"BODY[.HEADER]", b"BODY[1",
-        b"BODY []", b"BODY[99999999999]", b"()", b"", b"NOSUCH", b"(FLAGS  UID)", b"(FLAGS UID",
-        b"BODY.PEEK", b"FLAGS]", b"BODY[HEADER.FIELDS]", b"BODY[HEADER (FROM)]",
+        b"BODY []", b"BODY[9999999999]", b"BODY[99999999999]", b"()", b"", b"NOSUCH",
+        b"(FLAGS  UID)", b"(FLAGS UID", b"BODY.PEEK", b"FLAGS]",
+        b"BODY[HEADER.FIELDS]", b"BODY[HEADER (FROM)]",
     ],
 )  # fmt: skip
 def test_R138_nonsense_is_bad(asked: bytes) -> None:

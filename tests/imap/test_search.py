@@ -1,11 +1,13 @@
 """SEARCH over a real Maildir (RFC 3501 §6.4.4)."""
 
 import base64
+import os
 from pathlib import Path
 
 import pytest
 
 from imap.desk import Desk
+from maa.imap.responses import ProtocolError
 from maa.imap.search import evaluated, leaves
 from maa.imap.search_keys import All, Any, HasFlag, Not
 from maa.message.octets import SMALL
@@ -174,9 +176,12 @@ def test_R178_uid_search_gives_uids(desk: Desk) -> None:
 
 def test_R067_what_is_expunged_and_not_yet_told_is_still_numbered(desk: Desk) -> None:
     desk.mailbox.remove([2])
-    view, _ = desk.state.view.refresh(expunges=False)
-    assert len(view) == 3
+    desk.refreshed(expunges=False)
+    assert desk.found(b"SEARCH ALL") == [1, 2, 3]
     assert desk.found(b"SEARCH SEEN") == [1, 2]
+    assert desk.found(b"SEARCH RECENT") == []
+    # Its size is not known any more, so it is neither small nor large.
+    assert desk.found(b"SEARCH OR LARGER 1 SMALLER 2") == [1, 3]
     assert desk.found(b"SEARCH SUBJECT %", b"") == [1]
 
 
@@ -257,3 +262,57 @@ def test_evaluation_leaves_open_what_is_unknown() -> None:
         (All((Not(a), Any((a, b)))), set(), {3, 4}),
     ):
         assert evaluated(key, everything, truth) == (matched, undecided)  # type: ignore[arg-type]
+
+
+def test_of_two_dates_the_first_counts(tmp_path: Path) -> None:
+    first, second = b"Date: 1 Jan 2001 00:00 +0000\n", b"Date: 2 Feb 2002 00:00 +0000\n"
+    desk = Desk(tmp_path, first + second + b"\n")
+    assert desk.found(b"SEARCH SENTON 1-Jan-2001") == [1]
+    assert desk.found(b"SEARCH SENTON 2-Feb-2002") == []
+
+
+def test_header_texts_too_long_to_keep_are_read_each_time(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, b"To: " + b"somebody@example.org,\n " * 4000 + b"last@x.org\n\n")
+    for _ in range(2):
+        assert desk.found(b"SEARCH TO last@x.org") == [1]
+    assert desk.mailbox.cached("search/1", [1]) == {}
+
+
+@pytest.mark.parametrize("key", [b"SUBJECT x", b"HEADER X-A x", b"TEXT x", b"NOT SUBJECT x"])
+def test_L27_unreadable_messages_are_passed_over(tmp_path: Path, key: bytes) -> None:
+    message = b"Subject: x\nX-A: x\n\nx\n"
+    desk = Desk(tmp_path, message, message)
+    path = desk.file(1)
+    path.unlink()
+    path.mkdir()
+    assert desk.found(b"SEARCH " + key) == ([] if key.startswith(b"NOT") else [2])
+
+
+def test_a_file_that_shrinks_while_it_is_searched_is_passed_over(tmp_path: Path) -> None:
+    large = b"Subject: x\n\n" + b"0123456789abcde\n" * (SMALL // 8)
+    desk = Desk(tmp_path, large, b"Subject: y\n\nneedle\n")
+    steps = desk.started(b"SEARCH BODY needle")
+    found = b""
+    for step in steps:
+        if isinstance(step, bytes):
+            found += step
+        elif desk.file(1).stat().st_size > SMALL and len(open_files(desk.file(1))):
+            os.truncate(desk.file(1), 100)
+    assert found == b"* SEARCH 2\r\n"
+
+
+def open_files(path: Path) -> list[str]:
+    """The descriptors of this process that are open on a file."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}") == str(path):
+                found.append(name)
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def test_text_that_is_not_in_its_charset_is_bad(desk: Desk) -> None:
+    with pytest.raises(ProtocolError):
+        desk.ask(b"SEARCH SUBJECT %", b"\xff\xfe")
