@@ -73,6 +73,7 @@ def expunge(mailbox: Mailbox, uids: Sequence[int] | None) -> tuple[int, ...]:
 def remove(mailbox: Mailbox, uids: Sequence[int]) -> tuple[int, ...]:
     """Remove files, then rows; what can't be removed stays, and the last error is raised."""
     with mailbox.ledger.held():
+        mailbox.check()
         removed, absent, error = _remove_files(mailbox, uids)
         if absent:
             # Another program renamed or removed them: look for them under other names.
@@ -155,6 +156,7 @@ def _brought(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Brin
 
 def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
     """Give the messages UIDs in the target, then bring their files to where those say."""
+    mailbox.check()
     source = mailbox.snapshot
     positions = []
     for uid in uids:

@@ -158,7 +158,7 @@ class Mailbox:
     def sync(self, whole: bool = False) -> Snapshot:
         """Catch up with what other programs did; `whole`: list everything, whatever was seen."""
         with self.ledger.held():
-            self._check()
+            self.check()
             self._hints.watch()
             if not self._loaded:
                 self._load()
@@ -278,7 +278,7 @@ class Mailbox:
 
         `files` brings the arrivals' files to their places; when it raises, they are undone.
         """
-        self._check()
+        self.check()
         old = self.snapshot
         visible = bool(arrivals or flags or expunged)
         if not visible and not places:
@@ -388,7 +388,8 @@ class Mailbox:
         self.snapshot.places[position] = target
         return [(uid, target)]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """MailboxGone, when nothing may be done here any more (R058)."""
         if self.gone:
             raise MailboxGone(self.name)
 

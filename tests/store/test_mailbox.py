@@ -119,12 +119,14 @@ def test_a_message_another_program_removed_is_expunged(boxes: Boxes, inbox: Mail
 
 
 def test_R061_expunges_are_held_back_until_they_may_be_told(boxes: Boxes, inbox: Mailbox) -> None:
+    inbox.view(claim_recent=True)
     view = inbox.view(claim_recent=False)
     inbox.store([1], StoreMode.ADD, frozenset({SEEN}))
     view, _ = view.refresh(expunges=False)
     inbox.remove([1, 3])
     boxes.deliver("4.M1.host")
     inbox.sync()
+    inbox.view(claim_recent=True)
     view, updates = view.refresh(expunges=False)
     assert updates == [Arrived(4, 0)]
     assert list(view.uids) == [1, 2, 3, 4]
@@ -139,6 +141,7 @@ def test_R061_expunges_are_held_back_until_they_may_be_told(boxes: Boxes, inbox:
 
 
 def test_R071_a_muted_store_is_not_told_but_others_are(inbox: Mailbox) -> None:
+    inbox.view(claim_recent=True)
     view = inbox.view(claim_recent=False)
     inbox.store([2], StoreMode.ADD, frozenset({FLAGGED}))
     mine = inbox.store([1, 2], StoreMode.ADD, frozenset({SEEN}))
@@ -297,12 +300,15 @@ def test_listeners_hear_of_every_new_snapshot(boxes: Boxes, inbox: Mailbox) -> N
     assert heard == [4]
 
 
-def test_R058_a_deleted_mailbox_changes_nothing_any_more(inbox: Mailbox) -> None:
+def test_R058_a_deleted_mailbox_changes_nothing_any_more(boxes: Boxes, inbox: Mailbox) -> None:
     inbox.gone = True
     with pytest.raises(MailboxGone):
         inbox.store([1], StoreMode.ADD, frozenset({DELETED}))
     with pytest.raises(MailboxGone):
         inbox.sync()
+    with pytest.raises(MailboxGone):
+        inbox.remove([1])
+    assert "new/1.M1.host" in boxes.files()
 
 
 def test_expunge_of_some_leaves_other_deleted_messages(inbox: Mailbox) -> None:
