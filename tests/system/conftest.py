@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -102,17 +103,21 @@ def user(new_user: Callable[[], User]) -> User:
 _numbers = itertools.count(1)
 
 
+@contextmanager
 def _served(base: Path, everyone: list[User]) -> Iterator[Server]:
     server = Server(base / f"server{next(_numbers)}", base / "home", everyone)
     server.configure()
-    server.start()
-    yield server
-    server.stop()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")
 def _shared_server(base: Path, everyone: list[User]) -> Iterator[Server]:
-    yield from _served(base, everyone)
+    with _served(base, everyone) as server:
+        yield server
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def server(_shared_server: Server) -> Iterator[Server]:
 @pytest.fixture
 def own_server(base: Path, everyone: list[User]) -> Iterator[Server]:
     """A server of this test alone, to be stopped, killed or measured."""
-    for server in _served(base, everyone):
+    with _served(base, everyone) as server:
         yield server
         assert not server.faults()
 
