@@ -229,6 +229,11 @@ class Pump:
             return self._steps is not None or self._poked or bool(self._waiting) or self._paused
         return self._place is AWAY
 
+    @property
+    def closing(self) -> bool:
+        """All has been said; the transport sends what it has, and goes."""
+        return self._place is CLOSING
+
     def stop(self) -> None:
         """The server stops: say so behind the present step (R252)."""
         self._stop = True

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 GIVE_BACK_SECONDS = 0.02
 """Lost conversations wait so long for company: waking a thread costs more than ending one."""
+FAREWELL_SECONDS = 5.0
+"""For a client to take the farewell of a stopping server: a phone asleep never ends its TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +179,18 @@ class Sessions:
         """Take leave of every client; the rest is cut off after `seconds` (R252)."""
         self.stopping = True
         self._stopped = Deferred()
-        timer = self.clock.callLater(seconds, self._cut_off)
-        self._stopped.addBoth(lambda _: timer.cancel() if timer.active() else None)
+        timers = [
+            self.clock.callLater(min(seconds, FAREWELL_SECONDS), self._cut_off_closing),
+            self.clock.callLater(seconds, self._cut_off),
+        ]
+
+        def forget_timers(_: object) -> None:
+            for timer in timers:
+                if timer.active():
+                    timer.cancel()
+
         stopped = self._stopped
+        stopped.addBoth(forget_timers)
         for pump in tuple(self.pumps):
             pump.stop()
         self._perhaps_stopped()
@@ -195,6 +206,11 @@ class Sessions:
         self.counters.dropped += 1
         self._strangers.discard(pump, pump.address)
         pump.abort()
+
+    def _cut_off_closing(self) -> None:
+        for pump in tuple(self.pumps):
+            if pump.closing:
+                pump.abort()
 
     def _cut_off(self) -> None:
         for pump in tuple(self.pumps):

@@ -319,6 +319,17 @@ def test_R252_a_message_being_sent_may_end(net: Net) -> None:
     assert stopped.called
 
 
+def test_R252_who_does_not_take_the_farewell_is_cut_off_soon(net: Net) -> None:
+    client = net.greeted()
+    client.wire.loseConnection = lambda: None  # type: ignore[method-assign]
+    stopped = net.sessions.stop(30)
+    assert client.wire.take() == b"stopping\r\n"
+    del client.wire.loseConnection
+    net.clock.advance(5)
+    assert client.wire.aborted
+    assert stopped.called
+
+
 def test_R252_who_does_not_end_is_cut_off(net: Net) -> None:
     client = net.greeted()
     client.send(b"append\r\n")
