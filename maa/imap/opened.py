@@ -24,6 +24,8 @@ from maa.store.errors import StoreError, Unavailable
 from maa.store.mailbox import Mailbox
 
 _HEADS_AT_ONCE: Final = 64
+_AHEAD_OCTETS: Final = 4 * render.PIECE_OCTETS
+"""Of small messages so much is read before it is sent: changing threads takes time, too."""
 
 Value = bytes | range | None
 
@@ -55,6 +57,8 @@ class OneByOne:
         self._fresh: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         self._out: list[bytes] = []
         self._octets = 0
+        self._blocking = True
+        """Since the last SLOW nothing was yielded: whatever comes next may block."""
 
     def answer(self) -> Iterator[Step]:
         """The FETCH responses; goes on from a SLOW."""
@@ -69,7 +73,7 @@ class OneByOne:
                     yield from self._opening(uid)
                     yield from self._message(number, uid, values, self._opened[0][1])
                     self._close(1)
-                if self._octets >= render.PIECE_OCTETS:
+                if self._octets >= _AHEAD_OCTETS:
                     yield from self._flush()
             yield from self._flush()
         finally:
@@ -92,8 +96,9 @@ class OneByOne:
         """Make sure that this message, and some that follow, are open."""
         if self._opened:
             return
-        yield from self._flush()
-        yield SLOW
+        if not self._blocking:
+            yield from self._flush()
+            yield from self._slow()
         wanted = self._needed[self._needed.index(uid) :]
         if self._progress.plan.head_only:
             heads = self._mailbox.heads(wanted[:_HEADS_AT_ONCE])
@@ -140,7 +145,7 @@ class OneByOne:
         for item, known in zip(self._items, values, strict=True):
             if on_disk:
                 yield from self._flush()
-                yield SLOW
+                yield from self._slow()
             value: Value = known
             if value is None and item in self._sections:
                 value = self._section(self._sections[item], uid, content)
@@ -233,7 +238,7 @@ class OneByOne:
         while True:
             yield from self._flush()
             if on_disk:
-                yield SLOW
+                yield from self._slow()
             try:
                 chunk = next(chunks, None)
             except OSError as error:
@@ -253,6 +258,10 @@ class OneByOne:
 
     def _flush(self) -> Iterator[bytes]:
         if self._out:
-            data = b"".join(self._out)
-            self._out, self._octets = [], 0
-            yield data
+            out, self._out, self._octets = self._out, [], 0
+            self._blocking = False
+            yield from render.pieces(out)
+
+    def _slow(self) -> Iterator[Step]:
+        yield SLOW
+        self._blocking = True
