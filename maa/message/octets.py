@@ -173,13 +173,15 @@ def open_wire(fd: int) -> Wire:
         octets = os.fstat(fd).st_size
         if octets > SMALL:
             return WireFile(fd)
-        # One more than there are: the buffer is of this size, and a large one costs much.
-        data = _read_at(fd, 0, octets + 1)
-        if len(data) > octets:  # it grew meanwhile: a delivery in place, still a message
-            return WireFile(fd)
+        # Asking for more than there is costs: that many octets are allocated first.
+        data = os.pread(fd, octets + 1, 0)
+        if len(data) != octets:  # it grew or shrank meanwhile: a delivery in place
+            data = _read_at(fd, 0, SMALL + 1)
     except BaseException:
         os.close(fd)
         raise
+    if len(data) > SMALL:
+        return WireFile(fd)
     os.close(fd)
     return WireBytes(crlf(data))
 
