@@ -106,8 +106,9 @@ class SqliteCache:
     def _new_item(self, item: str) -> int:
         with self._db.transaction() as connection:
             if len(self._items) >= ITEMS_MAX:
-                # The oldest goes; what is in use comes back by being derived again.
-                name, old = min(self._items.items(), key=lambda pair: pair[1])
+                # The oldest set of fields that a client chose goes; it can be derived again.
+                chosen = [pair for pair in self._items.items() if ":" in pair[0]]
+                name, old = min(chosen or self._items.items(), key=lambda pair: pair[1])
                 connection.execute("DELETE FROM derived WHERE item = ?", (old,))
                 connection.execute("DELETE FROM item WHERE id = ?", (old,))
                 del self._items[name]

@@ -72,6 +72,7 @@ class Mailbox:
         self._stamp: tuple[int, ...] = ()
         self._loaded = False
         self._untidy: set[int] = set()
+        self._facts_due: list[tuple[int, int, int]] = []
         self._first_recent = 1
         self._recent_lock = threading.Lock()
         self._recent_told = False
@@ -325,10 +326,14 @@ class Mailbox:
                 callback()
 
     def learn(self, facts: Sequence[tuple[int, int, int]]) -> None:
-        """Remember (UID, size, date); -1 for what is not known."""
-        with self.ledger.held():
-            self._fill(facts)
-            self.ledger.cache.put_facts(self.row.id, facts)
+        """Remember (UID, size, date), -1 for what is not known: in memory now, on disk soon.
+
+        Takes no lock: two threads that learn the same write the same.
+        """
+        self._fill(facts)
+        self._facts_due += facts
+        if len(self._facts_due) == len(facts):
+            self._untidied()
 
     def _fill(self, facts: Iterable[tuple[int, int, int]]) -> None:
         snapshot = self.snapshot
@@ -360,6 +365,9 @@ class Mailbox:
                 position = self.snapshot.position(uid)
                 if position is not None:
                     moved += self._renamed(uid, position)
+            due, self._facts_due = self._facts_due, []
+            if due:
+                self.ledger.cache.put_facts(self.row.id, due)
             told, self._recent_told = self._recent_told, False
             if moved or told:
                 counters = self.snapshot.counters

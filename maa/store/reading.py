@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
 
 HEADS_AT_ONCE = 256
+HEADS_OCTETS = 1 << 20
 READ_AT_ONCE = 256
 _LEARN_AT_ONCE = 1000
 
@@ -27,14 +28,17 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
 
     What is seen on the way is remembered: the size and, from the same file, the date.
     """
+    dated = mailbox.maildrop.internal_date
+
+    def dated_wire(descriptor: int) -> tuple[int, Wire]:
+        return dated(descriptor), open_wire(descriptor)
+
     found: list[Opened] = []
     facts: list[tuple[int, int, int]] = []
     octets = 0
     with mailbox.ledger.identity:
         for uid in uids[:READ_AT_ONCE]:
-            wire = _attempt(
-                mailbox, uid, lambda fd: (mailbox.maildrop.internal_date(fd), open_wire(fd))
-            )
+            wire = _attempt(mailbox, uid, dated_wire)
             if isinstance(wire, StoreError):
                 found.append((uid, wire))
                 continue
@@ -49,11 +53,16 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
 
 
 def heads(mailbox: Mailbox, uids: Sequence[int]) -> list[Head]:
-    """The headers as sent of the leading messages."""
+    """The headers as sent of the leading messages; fewer when they are long."""
     found: list[Head] = []
+    octets = 0
     with mailbox.ledger.identity:
         for uid in uids[:HEADS_AT_ONCE]:
-            found.append((uid, _attempt(mailbox, uid, _head)))
+            head = _attempt(mailbox, uid, _head)
+            found.append((uid, head))
+            octets += 0 if isinstance(head, StoreError) else len(head)
+            if octets >= HEADS_OCTETS:
+                break
     return found
 
 

@@ -323,3 +323,11 @@ def test_R210_uidls_are_printable_unique_and_stay(boxes: Boxes, inbox: Mailbox) 
     assert len(set(uidls)) == 3
     assert all(1 <= len(uidl) <= 70 and uidl.isalnum() for uidl in uidls)
     assert boxes.reopened().mailbox().uidls([1, 2, 3]) == uidls
+
+
+def test_sizes_and_dates_once_learned_survive_a_restart(boxes: Boxes, inbox: Mailbox) -> None:
+    sizes, dates = inbox.sizes([1, 2, 3]), inbox.internal_dates([1, 2, 3])
+    tidied(inbox)
+    again = boxes.reopened().mailbox()
+    assert list(again.snapshot.sizes) == sizes
+    assert list(again.snapshot.dates) == dates
