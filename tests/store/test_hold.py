@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from maa.store.errors import MaildropInUse, Unavailable
+from maa.store.errors import LockTimeout, MaildropInUse, Unavailable
 from maa.store.hold import Hold
 
 HOLDER = """
@@ -84,3 +84,10 @@ def test_waiting_ends_when_the_hold_is_given_back(tmp_path: Path) -> None:
     first.release()
     thread.join(10)
     assert order == ["first", "second"]
+
+
+def test_waiting_has_an_end_whoever_holds_the_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "lock")
+    with Hold.take(path), pytest.raises(LockTimeout):
+        Hold.wait(path, seconds=0.05)
+    Hold.wait(path, seconds=0.05).release()
