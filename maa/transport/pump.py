@@ -8,7 +8,7 @@ is taken only while the transport is not full: that laziness is the back-pressur
 
 Where the step is taken follows from `_place`:
 
-* `READY`: on the reactor thread. `_go` takes slices until the step and all that waits behind it
+* `READY`: on the reactor thread. `go` takes slices until the step and all that waits behind it
   is done, or the transport is full, or 10 ms have passed (others have their turn, R249).
 * `AWAY`: a worker thread has the step (it said SLOW), or a timer has (Delay, or its turn was
   over). The reactor thread then touches neither step nor conversation: input is kept in
@@ -42,11 +42,10 @@ from zope.interface import implementer
 
 from maa.conversation import CLOSE, SLOW, START_TLS, Conversation, Delay, Peer, Request, Step
 from maa.transport.reactor import Connection, Timer
-from maa.transport.sessions import Sessions
+from maa.transport.sessions import TURN_SECONDS, Sessions
 
 SLICE_OCTETS: Final = 65536
 WAITING_OCTETS: Final = 65536
-TURN_SECONDS: Final = 0.010
 LONG_TURN_SECONDS: Final = 0.020
 LOOK_AGAIN_SECONDS: Final = 60.0
 
@@ -160,7 +159,7 @@ class Pump:
         self._conversation = conversation = self._converse(peer, self.wake)
         self._watch(now)
         self._steps = iter(conversation.begin())
-        self._go()
+        self.go()
 
     def dataReceived(self, data: bytes) -> None:
         """Octets from the client."""
@@ -169,7 +168,7 @@ class Pump:
         if self._place >= CLOSING:
             return
         self._waiting = self._waiting + data if self._waiting else data
-        self._go()
+        self.go()
         if self._reading and len(self._waiting) >= WAITING_OCTETS:
             self._reading = False
             self.transport.pauseProducing()
@@ -177,7 +176,7 @@ class Pump:
     def readConnectionLost(self) -> None:
         """The client sends no more: answer what it sent, then close."""
         self._ended_input = True
-        self._go()
+        self.go()
 
     def writeConnectionLost(self) -> None:
         """Never half-closed from here."""
@@ -209,7 +208,7 @@ class Pump:
         """The transport has sent everything."""
         self._paused = False
         self._since = self._sessions.seconds()
-        self._go()
+        self.go()
 
     def stopProducing(self) -> None:
         """The transport is going; `connectionLost` follows."""
@@ -220,7 +219,7 @@ class Pump:
         """Have the conversation poked soon; from any thread."""
         if not self._poked:
             self._poked = True
-            self._sessions.call_from_thread(self._go)
+            self._sessions.wake(self)
 
     @property
     def busy(self) -> bool:
@@ -237,7 +236,7 @@ class Pump:
     def stop(self) -> None:
         """The server stops: say so behind the present step (R252)."""
         self._stop = True
-        self._go()
+        self.go()
 
     def abort(self) -> None:
         """Cut the connection at once."""
@@ -259,13 +258,13 @@ class Pump:
             self._watch(now)
             self._farewell = True
             self._steps = iter(self._conversation.timed_out())
-            self._go()
+            self.go()
         else:
             self._watch(now)
 
     # The reactor lane
 
-    def _go(self) -> None:
+    def go(self) -> None:
         """Go on until the connection waits for somebody else, or its turn is over."""
         if self._place is not READY or self._paused:
             return
@@ -366,7 +365,7 @@ class Pump:
     def _back(self) -> None:
         self._timer = None
         self._place = READY
-        self._go()
+        self.go()
 
     def _close(self) -> None:
         self._place = CLOSING
@@ -396,7 +395,7 @@ class Pump:
             return
         self._place = READY
         self._carry_out(data, asked)
-        self._go()
+        self.go()
 
     # Ends
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from maa.transport.wheel import Wheel
 if TYPE_CHECKING:
     from maa.transport.pump import Pump
 
+TURN_SECONDS = 0.010
+"""How long the reactor is held at most before others have their turn (R249)."""
 GIVE_BACK_SECONDS = 0.02
 """Lost conversations wait so long for company: waking a thread costs more than ending one."""
 FAREWELL_SECONDS = 5.0
@@ -121,6 +124,8 @@ class Sessions:
         self._strangers = _Strangers()
         self._stopped: Deferred[None] | None = None
         self._losses: list[Callable[[], None]] = []
+        self._woken: deque[Pump] = deque()
+        self._waking = False
         self._token = secrets.token_hex(2)
         self._numbers = itertools.count(1)
 
@@ -158,6 +163,28 @@ class Sessions:
     def strangers(self) -> int:
         """How many connections have not logged in."""
         return len(self._strangers.all)
+
+    def wake(self, pump: Pump) -> None:
+        """Let the pump go on soon, on the reactor thread; from any thread.
+
+        A delivery wakes all who watch the mailbox: one call to the reactor for all of them, and
+        its other work has its turn in between.
+        """
+        self._woken.append(pump)
+        if not self._waking:
+            self._waking = True
+            self.call_from_thread(self._wake_all)
+
+    def _wake_all(self) -> None:
+        # First, so that whoever comes too late to be seen below asks again.
+        self._waking = False
+        until = self.seconds() + TURN_SECONDS
+        while self._woken:
+            self._woken.popleft().go()
+            if self.seconds() > until and self._woken:
+                self._waking = True
+                self.clock.callLater(0, self._wake_all)
+                return
 
     def give_back(self, release: Callable[[], None]) -> None:
         """Run what ends a lost conversation on a thread, many at a time: it may block."""

@@ -196,6 +196,25 @@ def test_many_wakes_are_one_poke(net: Net) -> None:
     assert len(calls) == 1
 
 
+def test_R249_many_who_wake_at_once_leave_the_reactor_to_others(net: Net) -> None:
+    calls: list[object] = []
+    net.sessions.call_from_thread = lambda call, *arguments: calls.append(call)
+    clients = [net.greeted() for _ in range(10)]
+    for client in clients:
+        client.send(b"idle\r\n")
+        client.wire.take()
+        client.talk.wake()
+    assert len(calls) == 1
+    times = iter(range(10_000))
+    net.sessions.seconds = lambda: 0.002 * next(times)  # each look at the clock takes 2 ms
+    net.sessions._wake_all()
+    first = sum(client.wire.value() != b"" for client in clients)
+    assert 0 < first < 10
+    for _ in range(10):
+        net.clock.advance(0)
+    assert [client.wire.take() for client in clients] == [b"poked\r\n"] * 10
+
+
 def test_a_client_that_sends_no_more_is_answered_and_let_go(net: Net) -> None:
     client = net.greeted()
     client.send(b"slow work\r\n")
