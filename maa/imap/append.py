@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from maa.conversation import SLOW
 from maa.imap import hearing
-from maa.imap.changes import existing
+from maa.imap.changes import existing, into
 from maa.imap.commands import Append
 from maa.imap.frames import CHUNK_OCTETS
 from maa.imap.responses import ProtocolError, Refused
@@ -26,14 +26,16 @@ def append(state: Authenticated | Selected, command: Append) -> Answer:
     # stops in the middle of it costs nothing.
     first = yield from _some(command.octets)
     yield SLOW
-    incoming = mailbox.incoming()
+    with into(mailbox):
+        incoming = mailbox.incoming()
     finished = False
     try:
         incoming.write(first)
         yield from _received(incoming, command.octets - len(first))
         yield from _line_end()
         yield SLOW
-        uid = incoming.commit(command.flags, command.internal_date)
+        with into(mailbox):
+            uid = incoming.commit(command.flags, command.internal_date)
         finished = True
     finally:
         # Also when the connection is gone: the session then closes this generator (R048, R119).

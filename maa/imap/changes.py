@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from maa.conversation import SLOW
@@ -12,7 +13,7 @@ from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import flag_lines, rendered
 from maa.message.numbers import NumberSet, written
-from maa.store.errors import MailboxNotFound
+from maa.store.errors import MailboxGone, MailboxNotFound
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import Copied
 
@@ -54,7 +55,8 @@ def copy(state: Selected, command: Copy) -> Answer:
     if not uids:
         return Done(state, b"Nothing to copy")
     yield SLOW
-    copied = state.mailbox.copy(uids, target)
+    with into(target):
+        copied = state.mailbox.copy(uids, target)
     return Done(state, b"COPY completed", copyuid(copied))
 
 
@@ -68,7 +70,8 @@ def move(state: Selected, command: Copy) -> Answer:
     if not uids:
         return Done(state, b"Nothing to move")
     yield SLOW
-    moved = state.mailbox.move(uids, target)
+    with into(target):
+        moved = state.mailbox.move(uids, target)
     yield untagged(b"OK", copyuid(moved), b"Moved")
     return Done(state, b"MOVE completed")
 
@@ -103,7 +106,22 @@ def existing(state: Authenticated | Selected, name: str) -> Generator[Said, Inpu
     try:
         return (yield from opened(state.account, name))
     except MailboxNotFound:
-        raise Refused(b"TRYCREATE", "there is no such mailbox, it must be created first") from None
+        raise _try_create() from None
+
+
+@contextmanager
+def into(target: Mailbox) -> Iterator[None]:
+    """Another session may delete the target meanwhile: then it is missing, as in `existing`."""
+    try:
+        yield
+    except MailboxGone as error:
+        if error.args != (target.name,):
+            raise
+        raise _try_create() from None
+
+
+def _try_create() -> Refused:
+    return Refused(b"TRYCREATE", "there is no such mailbox, it must be created first")
 
 
 def copyuid(copied: Copied) -> bytes:

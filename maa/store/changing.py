@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from maa.message.flags import DELETED, NONE, Flags
 from maa.message.numbers import Uid
-from maa.store.errors import MessageGone, StoreError
+from maa.store.errors import MailboxGone, MessageGone, StoreError
 from maa.store.maildrop import Maildrop
 from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode
 
@@ -186,12 +186,15 @@ class Incoming:
     """A message on its way into a mailbox; every method may block."""
 
     def __init__(self, mailbox: Mailbox) -> None:
-        """Begin to write beside the mailbox; NoSpace, Unavailable."""
+        """Begin to write beside the mailbox; MailboxGone, NoSpace, Unavailable."""
         self._mailbox = mailbox
         self._octets = 0
         self._last = b""
         with mailbox.ledger.identity:
-            self._arriving = mailbox.maildrop.arriving()
+            try:
+                self._arriving = mailbox.maildrop.arriving()
+            except MessageGone:  # the directory itself is not there
+                raise MailboxGone(mailbox.name) from None
 
     def write(self, data: bytes) -> None:
         """Add octets as they are (R120); NoSpace."""
