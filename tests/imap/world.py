@@ -174,7 +174,9 @@ class SessionWorld:
         """Let sessions in IDLE see what happened, as the transport does by its pokes."""
         for client in list(self.clients.values()):
             mailbox: Mailbox | None = getattr(client.session.state, "mailbox", None)
-            if mailbox is not None and mailbox.listened and not mailbox.fresh():
+            if mailbox is None or mailbox.gone or not mailbox.listened:
+                continue
+            if not mailbox.fresh():
                 mailbox.sync()
         for client in list(self.clients.values()):
             client.poke()
