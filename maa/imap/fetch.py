@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from maa.conversation import SLOW, Step
-from maa.imap import render
+from maa.imap import derive, render
 from maa.imap.columns import (
     Batch,
     Column,
@@ -102,6 +102,9 @@ def _answer(mailbox: Mailbox, progress: Progress, positions: Sequence[int]) -> I
             return
     yield SLOW
     columns = _columns(mailbox, plan, batch)
+    if plan.derives and len(positions) >= derive.AT_ONCE and not plan.complete(columns):
+        columns = derive.filled(mailbox, plan, batch, columns)
+        columns = _with_facts(mailbox, plan, batch, columns)
     if plan.complete(columns):
         yield from render.pieces(_rows(progress, batch, columns))
     else:
@@ -124,10 +127,20 @@ def _columns(mailbox: Mailbox, plan: Plan, batch: Batch) -> list[Column]:
         for item in plan.items
     ]
     if plan.head_only or plan.complete(columns):
-        for place, item in enumerate(plan.items):
-            if isinstance(item, Datum) and item in FACTS and None in columns[place]:
-                columns[place] = read_facts_column(batch, item, mailbox)
+        return _with_facts(mailbox, plan, batch, columns)
     return columns
+
+
+def _with_facts(
+    mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
+) -> list[Column]:
+    """With sizes and dates, read where nothing else told them."""
+    return [
+        read_facts_column(batch, item, mailbox)
+        if isinstance(item, Datum) and item in FACTS and None in column
+        else column
+        for item, column in zip(plan.items, columns, strict=True)
+    ]
 
 
 def _rows(progress: Progress, batch: Batch, columns: Sequence[Column]) -> list[bytes]:

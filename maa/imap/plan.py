@@ -39,6 +39,8 @@ class Plan:
     """Nothing needs more than what a mailbox has in memory."""
     head_only: bool
     """What must be read is in the header."""
+    derives: bool
+    """All that must be read is remembered, so one pass over the messages tells it."""
     template: bytes
 
     @classmethod
@@ -60,6 +62,7 @@ class Plan:
             _ROWS_IN_MEMORY if in_memory else _ROWS_READ if streamed or sees else _ROWS_CACHED,
             in_memory,
             all(needs_head_only(item) for item in items if item not in IN_MEMORY),
+            not (streamed or in_memory),
             render.template([name(item) for item in items]),
         )
 

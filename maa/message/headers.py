@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from maa.message import addresses
@@ -133,6 +134,11 @@ def selected(header: bytes, names: Collection[bytes], negate: bool = False) -> b
     return b"".join(taken)
 
 
+# The same people write to the same people.
+_remembered = lru_cache(maxsize=4096)(addresses.parse)
+_REMEMBERED_OCTETS: Final = 200
+
+
 def envelope(header: bytes) -> Envelope:
     """The ENVELOPE of a header; Sender and Reply-To default to From, also when empty (R151)."""
     texts: dict[bytes, bytes] = {}
@@ -148,7 +154,7 @@ def envelope(header: bytes) -> Envelope:
         elif b"\r" in text:
             text = text.replace(b"\r\n", b"") if name in _TEXTS else _FOLD.sub(b" ", text)
         if name not in _TEXTS:
-            found = addresses.parse(text)
+            found = _remembered(text) if len(text) <= _REMEMBERED_OCTETS else addresses.parse(text)
             lists[name] = lists[name] + found if name in lists else found
         elif name not in texts:
             texts[name] = text

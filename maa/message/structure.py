@@ -9,7 +9,8 @@ part. MIME is read without a MIME-Version field, as mail in the wild demands.
 from __future__ import annotations
 
 import re
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from maa.message.headers import Envelope, envelope
 from maa.message.octets import Wire
@@ -51,6 +52,47 @@ def scan(wire: Wire) -> Part:
     return _Scanner(wire).run()
 
 
+class _Facts(NamedTuple):
+    """What a header says of its part: the fields of `Part` that do not depend on where it is."""
+
+    type: tuple[bytes, bytes, Parameters]
+    content_id: bytes | None
+    description: bytes | None
+    encoding: bytes
+    md5: bytes | None
+    disposition: tuple[bytes, Parameters] | None
+    languages: tuple[bytes, ...]
+    location: bytes | None
+
+
+def _facts(header: bytes, default: tuple[bytes, bytes, Parameters]) -> _Facts:
+    fields: dict[bytes, bytes] = {}
+    # In front a line end, so that every field's name follows one.
+    for name, value in _CONTENT.findall(b"\r\n" + header):
+        name = name.lower()
+        if name not in fields or name == b"disposition":
+            # Raw (R149): without line ends, and the blanks around.
+            fields[name] = value.replace(b"\r\n", b"").rstrip(_BLANKS)
+    get = fields.get
+    written, placed = get(b"type"), get(b"disposition")
+    tags = get(b"language") if b"type" in fields else None
+    return _Facts(
+        content_type(written) if written else default,
+        get(b"id"),
+        get(b"description"),
+        _encoding(get(b"transfer-encoding", b"7BIT")),
+        get(b"md5"),
+        disposition(placed) if placed else None,
+        languages(tags) if tags else (),
+        get(b"location"),
+    )
+
+
+# Parts of one sender's messages have the same few lines as their headers, again and again.
+_remembered_facts = lru_cache(maxsize=2048)(_facts)
+_REMEMBERED_OCTETS: Final = 512
+
+
 class _Open:
     """A part whose end is not yet known."""
 
@@ -59,18 +101,18 @@ class _Open:
         "boundary",
         "cut",
         "envelope",
-        "fields",
+        "facts",
         "header_start",
         "lines_before",
         "parts",
         "type",
     )  # fmt: skip
 
-    def __init__(self, start: int, body: int, type_: tuple[bytes, bytes, Parameters]) -> None:
+    def __init__(self, start: int, body: int, facts: _Facts) -> None:
         self.header_start = start
         self.body_start = body
-        self.type = type_
-        self.fields: dict[bytes, bytes] = {}
+        self.facts = facts
+        self.type = facts.type
         self.lines_before = 0
         self.boundary: bytes | None = None
         self.cut: int | None = None
@@ -158,16 +200,9 @@ class _Scanner:
 
     def _opened(self, start: int, header: bytes, body: int) -> _Open:
         digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
-        part = _Open(start, body, _MESSAGE if digest else _TEXT)
+        known = _remembered_facts if start and len(header) <= _REMEMBERED_OCTETS else _facts
+        part = _Open(start, body, known(header, _MESSAGE if digest else _TEXT))
         part.lines_before = self._window.lines_before(body)
-        # In front a line end, so that every field's name follows one.
-        for name, value in _CONTENT.findall(b"\r\n" + header):
-            name = name.lower()
-            if name not in part.fields or name == b"disposition":
-                # Raw (R149): without line ends, and the blanks around.
-                part.fields[name] = value.replace(b"\r\n", b"").rstrip(_BLANKS)
-        if written := part.fields.get(b"type"):
-            part.type = content_type(written)
         self._count += 1
         if self._count >= PARTS_MAX:
             # The rest is one opaque part: nothing ends it but the message's end (R142).
@@ -219,13 +254,11 @@ class _Scanner:
             end = part.cut
             start, body = min(start, end), min(body, end)
         type_, subtype, parameters = part.type
-        fields = part.fields
+        facts = part.facts
         if type_ == b"multipart" and not part.parts:
             part.parts.append(_empty(end))
         wanted = type_ == b"text" or part.envelope is not None
         lines = self._window.lines(body, end, part.lines_before) if wanted else 0
-        written = fields.get(b"disposition")
-        tags = fields.get(b"language") if b"type" in fields else None
         return Part(
             start,
             body,
@@ -234,13 +267,13 @@ class _Scanner:
             type_,
             subtype,
             parameters,
-            fields.get(b"id"),
-            fields.get(b"description"),
-            _encoding(fields.get(b"transfer-encoding", b"7BIT")),
-            fields.get(b"md5"),
-            disposition(written) if written else None,
-            languages(tags) if tags else (),
-            fields.get(b"location"),
+            facts.content_id,
+            facts.description,
+            facts.encoding,
+            facts.md5,
+            facts.disposition,
+            facts.languages,
+            facts.location,
             tuple(part.parts),
             part.envelope,
         )

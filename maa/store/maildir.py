@@ -110,12 +110,14 @@ class Maildir:
 
     def open(self, place: bytes) -> int:
         """A descriptor to read a regular file; MessageGone, Unavailable."""
-        with _translated(self.path):
+        try:
             descriptor = os.open(self._root + place, _OPEN)
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.close(descriptor)
-                raise Unavailable("not a regular file")
-            return descriptor
+        except OSError as error:
+            raise _store_error(self.path, error) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise Unavailable("not a regular file")
+        return descriptor
 
     def internal_date(self, descriptor: int) -> int:
         """The file's modification time, which delivery sets and nobody changes (R089)."""

@@ -28,10 +28,10 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
 
     What is seen on the way is remembered: the size and, from the same file, the date.
     """
-    dated = mailbox.maildrop.internal_date
+    maildrop = mailbox.maildrop
 
     def dated_wire(descriptor: int) -> tuple[int, Wire]:
-        return dated(descriptor), open_wire(descriptor)
+        return maildrop.internal_date(descriptor), open_wire(descriptor)
 
     found: list[Opened] = []
     facts: list[tuple[int, int, int]] = []
@@ -45,7 +45,7 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
             date, message = wire
             found.append((uid, message))
             facts.append((uid, message.size, date))
-            octets += message.size if isinstance(message, WireBytes) else CHUNK
+            octets += message.size if type(message) is WireBytes else CHUNK
             if octets >= CHUNK:
                 break
     _learn_new(mailbox, facts)
