@@ -24,11 +24,7 @@ producer that it has paused, so a partial send marks it paused; see `_send`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
-from enum import Enum
-from math import inf
-from time import monotonic
 from typing import Final
 
 from twisted.internet import tcp
@@ -43,13 +39,11 @@ from zope.interface import implementer
 from maa.conversation import CLOSE, SLOW, START_TLS, Conversation, Delay, Peer, Request, Step
 from maa.transport.reactor import Connection, Timer
 from maa.transport.sessions import TURN_SECONDS, Sessions
+from maa.transport.slices import Slice, taken
 
-SLICE_OCTETS: Final = 65536
 WAITING_OCTETS: Final = 65536
 LONG_TURN_SECONDS: Final = 0.020
 LOOK_AGAIN_SECONDS: Final = 60.0
-
-_log = logging.getLogger(__name__)
 
 Converse = Callable[[Peer, Callable[[], None]], Conversation]
 
@@ -58,36 +52,6 @@ READY: Final = 0
 AWAY: Final = 1
 CLOSING: Final = 2
 LOST: Final = 3
-
-
-class _Slice(Enum):
-    """Why `taken` stopped, where the conversation asked for nothing."""
-
-    FULL = "full"
-    END = "end"
-
-
-def taken(steps: Iterator[Step], may_block: bool) -> tuple[bytes, _Slice | Request | Delay]:
-    """Octets for one write, and why there are no more of them; never raises.
-
-    On the reactor thread (`may_block` is False) it takes 10 ms at most.
-    """
-    pieces: list[bytes] = []
-    octets = 0
-    until = inf if may_block else monotonic() + TURN_SECONDS
-    try:
-        for step in steps:
-            if isinstance(step, bytes):
-                pieces.append(step)
-                octets += len(step)
-                if octets >= SLICE_OCTETS or monotonic() > until:
-                    return b"".join(pieces), _Slice.FULL
-            elif step is not SLOW or not may_block:
-                return b"".join(pieces), step
-    except Exception:  # noqa: BLE001 - our bug, whatever it is: this connection's end
-        _log.exception("a conversation failed")
-        return b"".join(pieces), CLOSE
-    return b"".join(pieces), _Slice.END
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -314,11 +278,11 @@ class Pump:
         self._steps = iter(conversation.steps())
         return True
 
-    def _carry_out(self, data: bytes, asked: _Slice | Request | Delay) -> None:
+    def _carry_out(self, data: bytes, asked: Slice | Request | Delay) -> None:
         """Send a slice and do what the conversation asked for behind it."""
         if data:
             self._send(data)
-        if asked is _Slice.END:
+        if asked is Slice.END:
             self._steps = None
             if self._stranger and self._conversation is not None and self._conversation.logged_in:
                 self._stranger = False
@@ -389,7 +353,7 @@ class Pump:
         data, asked = taken(self._steps, may_block=True)
         self._sessions.call_from_thread(self._worked, data, asked)
 
-    def _worked(self, data: bytes, asked: _Slice | Request | Delay) -> None:
+    def _worked(self, data: bytes, asked: Slice | Request | Delay) -> None:
         if self._place is LOST:
             self._give_back()
             return

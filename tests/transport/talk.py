@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay, Peer, Step
 from maa.transport.lanes import Job, Lane
-from maa.transport.pump import SLICE_OCTETS
+from maa.transport.slices import SLICE_OCTETS
 
 
 class HandLane(Lane):
