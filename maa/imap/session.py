@@ -65,12 +65,15 @@ LINE_OCTETS_BEFORE_LOGIN = 8192
 LITERAL_OCTETS_BEFORE_LOGIN = 4096
 LINE_OCTETS = 65536
 LITERAL_OCTETS = 65536
-"""All text, and all literals but APPEND's message, of one command (R222, R223)."""
+"""A literal but APPEND's message; all text and literals of a command, a line and one of these
+(R222, R223)."""
 DRAINED_OCTETS_BEFORE_LOGIN = 65536
 DRAINED_OCTETS = 1 << 30
 """Refused literals that are sent anyway are read and dropped up to this size (R011)."""
 BAD_MAX = 20
 """So many in a row: a client that understands nothing would go on for ever (Q-37)."""
+BAD_BEFORE_LOGIN_MAX = 5
+"""Who speaks another protocol, or has a browser speak it for him, is not listened to for long."""
 
 _HEAD = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]+) (?:([Uu][Ii][Dd]) )?([A-Za-z]+)')
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+(?= |\Z)')
@@ -231,7 +234,7 @@ class Session:
             yield tagged(tag, error.status, error.code, human(str(error)))
             if error.status == b"BAD":
                 self._bads += 1
-                if self._bads >= BAD_MAX:
+                if self._bads >= (BAD_MAX if self.logged_in else BAD_BEFORE_LOGIN_MAX):
                     self._last_words = untagged(b"BYE", None, b"Too many bad commands")
         except MailboxGone:
             # The numbers the client knows have no meaning any more (R058).
@@ -269,7 +272,7 @@ class Session:
                 except StringMissing:
                     pass  # This literal is not the message but a name before it.
             octets += line.literal.octets
-            if octets > self._argument_octets():
+            if line.literal.octets > self._literal_octets() or octets > self._argument_octets():
                 raise Refused(b"TOOBIG", "the arguments are too long")
             yield from self._go_ahead()
             pieces.append((yield from hearing.literal(line.literal.octets)))
@@ -311,10 +314,13 @@ class Session:
 
     # Literals and the rest of a line
 
+    def _literal_octets(self) -> int:
+        before_login = isinstance(self._state, NotAuthenticated)
+        return LITERAL_OCTETS_BEFORE_LOGIN if before_login else LITERAL_OCTETS
+
     def _argument_octets(self) -> int:
-        if isinstance(self._state, NotAuthenticated):
-            return LINE_OCTETS_BEFORE_LOGIN + LITERAL_OCTETS_BEFORE_LOGIN
-        return LINE_OCTETS + LITERAL_OCTETS
+        before_login = isinstance(self._state, NotAuthenticated)
+        return (LINE_OCTETS_BEFORE_LOGIN if before_login else LINE_OCTETS) + self._literal_octets()
 
     def _go_ahead(self) -> Iterator[bytes]:
         literal = self._announced
