@@ -282,11 +282,12 @@ class Pump:
         """Send a slice and do what the conversation asked for behind it."""
         if data:
             self._send(data)
+        # Not only at the end: commands pipelined behind a login are a user's already.
+        if self._stranger and self._conversation is not None and self._conversation.logged_in:
+            self._stranger = False
+            self._sessions.welcome(self, self.address)
         if asked is Slice.END:
             self._steps = None
-            if self._stranger and self._conversation is not None and self._conversation.logged_in:
-                self._stranger = False
-                self._sessions.welcome(self, self.address)
         elif asked is SLOW:
             self._slow = True
         elif asked is START_TLS:

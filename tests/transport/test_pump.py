@@ -53,6 +53,13 @@ def test_users_and_strangers_have_threads_of_their_own(net: Net) -> None:
     assert (len(net.strangers.jobs), len(net.users.jobs)) == (0, 1)
 
 
+def test_what_is_pipelined_behind_a_login_is_a_users(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"login\r\nslow work\r\n")
+    assert net.sessions.strangers() == 0
+    assert (len(net.strangers.jobs), len(net.users.jobs)) == (0, 1)
+
+
 def test_R045_input_during_a_step_waits_and_is_not_fed(net: Net) -> None:
     client = net.greeted()
     client.send(b"slow work\r\n")
