@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from maa.auth.errors import AuthError, AuthUnavailable
 from maa.auth.mechanisms import MECHANISMS, Claim, text
+from maa.auth.refusals import note_refusal
 from maa.conversation import SLOW, START_TLS, Delay
 from maa.imap import hearing
 from maa.imap.any_state import capabilities, login_allowed
@@ -82,6 +83,7 @@ def admitted(state: NotAuthenticated, name: str, password: str) -> Answer:
         try:
             user = connection.authenticator.check(name, password, SERVICE)
         except AuthError as error:
+            note_refusal(connection.peer, SERVICE, name, error)
             return (yield from _failed(state, error))
     account = connection.accounts.opened(user)
     if account is None:

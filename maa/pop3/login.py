@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.errors import AuthError, AuthUnavailable
 from maa.auth.mechanisms import MECHANISMS, Claim, text
+from maa.auth.refusals import note_refusal
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay
 from maa.pop3.maildrop import Maildrop
 from maa.pop3.states import WAIT, Answer, Authorization, Connection, Done, Over, Said, Transaction
@@ -100,6 +101,7 @@ def admitted(state: Authorization, name: str, secret: str) -> Answer:
         try:
             known = connection.authenticator.check(name, secret, SERVICE)
         except AuthError as error:
+            note_refusal(connection.peer, SERVICE, name, error)
             return (yield from _failed(state, error))
     account = connection.accounts.opened(known)
     if account is None:
