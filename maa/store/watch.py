@@ -41,6 +41,8 @@ _MASK: Final = int(
 )
 _ENDING: Final = int(flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED)
 _READ_OCTETS: Final = 1 << 16
+_EVENT_OCTETS_MAX: Final = 16 + 256
+"""inotify(7): a head of four numbers, and a name."""
 
 
 class Watch:
@@ -112,13 +114,20 @@ class Watcher:
             self._remove(watch)
 
     def drain(self) -> None:
-        """Call the marks for everything that has happened; never waits for the disk."""
+        """Call the marks for everything that has happened; never waits for the disk.
+
+        What happens meanwhile is left to the next call: a program that goes on renaming files
+        would else keep the caller, which may be the reactor, for as long as it likes.
+        """
         with self._draining:
-            while self._descriptor >= 0:
+            more = self._descriptor >= 0
+            while more:
                 try:
                     data = os.read(self._descriptor, _READ_OCTETS)
                 except BlockingIOError:
                     return
+                # Where there was room for one more event, that was all.
+                more = len(data) > _READ_OCTETS - _EVENT_OCTETS_MAX
                 self._mark_all(data)
 
     def close(self) -> None:

@@ -50,6 +50,22 @@ def test_R246_whatever_happened_before_drain_is_marked(watcher: Watcher, tmp_pat
     assert names == ["1", "2", "1"]
 
 
+def test_R249_drain_ends_though_it_goes_on_happening(watcher: Watcher, tmp_path: Path) -> None:
+    names: list[str] = []
+
+    def mark(name: str) -> None:
+        names.append(name)
+        if len(names) < 100:
+            (tmp_path / str(len(names))).symlink_to("nowhere")
+
+    watcher.add(str(tmp_path), mark)
+    (tmp_path / "0").symlink_to("nowhere")
+    watcher.drain()
+    assert names == ["0"]
+    watcher.drain()
+    assert names == ["0", "1"]
+
+
 def test_the_descriptor_is_readable_while_a_hint_waits(watcher: Watcher, tmp_path: Path) -> None:
     import select
 
