@@ -25,8 +25,8 @@ from maa.store.watch import Watcher
 from maa.user import User
 
 ACCOUNTS_KEPT: Final = 2000
-# index.db and cache.db, each with its WAL and shared memory, and some to spare.
-_DESCRIPTORS_EACH: Final = 8
+# index.db and cache.db, each with its WAL and shared memory, and some files to lock.
+_DESCRIPTORS_EACH: Final = 10
 _LOCKS: Final = 64
 _DATABASES: Final = ("index.db", "cache.db")
 
@@ -37,9 +37,19 @@ class Accounts:
     """Every user's account."""
 
     def __init__(
-        self, state: str, places: MailPlaces, watcher: Watcher, kept: int = ACCOUNTS_KEPT
+        self,
+        state: str,
+        places: MailPlaces,
+        watcher: Watcher,
+        kept: int = ACCOUNTS_KEPT,
+        *,
+        neighbours: bool = False,
     ) -> None:
-        """Keep indexes below the directory `state`; it is made when the first account is."""
+        """Keep indexes below the directory `state`; it is made when the first account is.
+
+        `neighbours`: other processes do the same at the same time.
+        """
+        self._neighbours = neighbours
         self.watcher = watcher
         self._state = state
         self._places = places
@@ -90,7 +100,7 @@ class Accounts:
         paths = self._places.of(user)
         identity = Identity.of(user)
         directory = self._make_state(user.name, identity)
-        ledger = Ledger.open(Path(directory), identity, self.watcher)
+        ledger = Ledger.open(Path(directory), identity, self.watcher, neighbours=self._neighbours)
         try:
             account = Account(user, paths, directory, ledger)
             account.prepare()

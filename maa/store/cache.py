@@ -117,11 +117,12 @@ class SqliteCache:
         self._items[item] = int(row[0])
         return int(row[0])
 
-    def facts(self, mailbox_id: int) -> list[tuple[int, int, int]]:
-        """(UID, size as sent, internal date) where they are known; -1 unknown."""
+    def facts(self, mailbox_id: int, since: int = 0) -> list[tuple[int, int, int]]:
+        """(UID, size as sent, internal date) where they are known, from UID `since`; -1 unknown."""
         with self._lock:
             return self._db.rows(
-                "SELECT uid, size, date FROM fact WHERE mailbox = ? ORDER BY uid", (mailbox_id,)
+                "SELECT uid, size, date FROM fact WHERE mailbox = ? AND uid >= ? ORDER BY uid",
+                (mailbox_id, since),
             )
 
     def put_facts(self, mailbox_id: int, rows: Iterable[tuple[int, int, int]]) -> None:
@@ -143,12 +144,11 @@ class SqliteCache:
                 return
             for low, high in _runs(uids):
                 span = (mailbox_id, low, high)
-                for item_id in self._items.values():
-                    connection.execute(
-                        "DELETE FROM derived WHERE mailbox = ?1 AND item = ?4"
-                        " AND uid BETWEEN ?2 AND ?3",
-                        (*span, item_id),
-                    )
+                connection.execute(
+                    "DELETE FROM derived WHERE mailbox = ? AND uid BETWEEN ? AND ?"
+                    " AND item IN (SELECT id FROM item)",
+                    span,
+                )
                 connection.execute(
                     "DELETE FROM fact WHERE mailbox = ? AND uid BETWEEN ? AND ?", span
                 )

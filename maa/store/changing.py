@@ -26,7 +26,7 @@ def store(
     unchanged_since: int | None,
 ) -> Stored:
     """Change flags in the index; the files follow behind the reply."""
-    with mailbox.ledger.held():
+    with mailbox.held():
         snapshot, table = mailbox.snapshot, mailbox.ledger.table
         given = table.spelled(given)
         results: dict[int, int] = {}
@@ -53,7 +53,7 @@ def store(
 
 def expunge(mailbox: Mailbox, uids: Sequence[int] | None) -> tuple[int, ...]:
     """Remove those with \\Deleted, of `uids` or of all."""
-    with mailbox.ledger.held():
+    with mailbox.held():
         snapshot = mailbox.snapshot
         sets = snapshot.flag_sets
         chosen = {number for number in snapshot.histogram if DELETED in sets[number]}
@@ -72,7 +72,7 @@ def expunge(mailbox: Mailbox, uids: Sequence[int] | None) -> tuple[int, ...]:
 
 def remove(mailbox: Mailbox, uids: Sequence[int]) -> tuple[int, ...]:
     """Remove files, then rows; what can't be removed stays, and the last error is raised."""
-    with mailbox.ledger.held():
+    with mailbox.held():
         mailbox.check()
         removed, absent, error = _remove_files(mailbox, uids)
         if absent:
@@ -123,7 +123,7 @@ def copy(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
 
 def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
     """Take messages over, whatever their flags (R127), or copy and then remove them."""
-    with mailbox.ledger.held():
+    with mailbox.held(), target.held():
         moved = True
 
         def bring(source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
@@ -146,7 +146,7 @@ Bring = Callable[[Maildrop, Sequence[bytes], Sequence[bytes]], None]
 
 
 def _brought(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
-    with mailbox.ledger.held():
+    with mailbox.held(), target.held():
         try:
             return _bring(mailbox, uids, target, bring)
         except MessageGone:
@@ -211,7 +211,7 @@ class Incoming:
     def commit(self, flags: Flags = NONE, internal_date: int | None = None) -> Uid:
         """Let the message appear in the mailbox; its UID. NoSpace, MailboxGone."""
         mailbox = self._mailbox
-        with mailbox.ledger.held():
+        with mailbox.held():
             place = self._arriving.finish(flags, internal_date)
             table = mailbox.ledger.table
 

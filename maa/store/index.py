@@ -97,8 +97,8 @@ class Index(Protocol):
     def counters(self, mailbox_id: int) -> Counters:
         """The counters of a mailbox."""
 
-    def messages(self, mailbox_id: int) -> list[MessageRow]:
-        """All messages by ascending UID."""
+    def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
+        """Messages by ascending UID: all, or those there are of ascending `uids`."""
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""
@@ -116,8 +116,8 @@ class Cache(Protocol):
     def put(self, mailbox_id: int, item: str, values: Mapping[int, bytes]) -> None:
         """Remember derived values."""
 
-    def facts(self, mailbox_id: int) -> list[tuple[int, int, int]]:
-        """(UID, size as sent, internal date) of all messages where they are known; -1 unknown."""
+    def facts(self, mailbox_id: int, since: int = 0) -> list[tuple[int, int, int]]:
+        """(UID, size as sent, internal date) where they are known, from UID `since`; -1 unknown."""
 
     def put_facts(self, mailbox_id: int, rows: Iterable[tuple[int, int, int]]) -> None:
         """Remember sizes and internal dates; -1 leaves the remembered one."""

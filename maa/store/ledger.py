@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from maa.store.bulletin import Bulletin
 from maa.store.cache import open_cache
 from maa.store.identity import Identity
 from maa.store.index import Cache, Index
+from maa.store.shared import Shared
 from maa.store.snapshot import FlagTable
 from maa.store.sqlite import open_index
 from maa.store.watch import Watcher
@@ -25,22 +27,39 @@ class Ledger:
     table: FlagTable
     lock: threading.RLock
     """One writer at a time; held for the index and for everything that changes a maildrop."""
+    shared: Shared
+    """The same among processes."""
+    bulletin: Bulletin
+    """What other processes change."""
     identity: Identity
     watcher: Watcher
 
     @classmethod
-    def open(cls, directory: Path, identity: Identity, watcher: Watcher) -> Ledger:
-        """Open or make `index.db` and `cache.db`, as the user; Unavailable, NoSpace."""
+    def open(
+        cls, directory: Path, identity: Identity, watcher: Watcher, *, neighbours: bool = False
+    ) -> Ledger:
+        """Open or make `index.db` and `cache.db`, as the user; Unavailable, NoSpace.
+
+        `neighbours`: other processes have the account too, so its watchers hear of them at once.
+        """
         with identity:
-            index = open_index(directory)
-            cache = open_cache(directory, index.get_setting("generation") or "")
-            table = FlagTable(index.flag_sets(), index.add_flag_set)
-        return cls(index, cache, table, threading.RLock(), identity, watcher)
+            shared = Shared(str(directory / "shared"), neighbours)
+            try:
+                with shared:  # two processes may open a new account at once
+                    index = open_index(directory)
+                    cache = open_cache(directory, index.get_setting("generation") or "")
+                    table = FlagTable(index.flag_sets(), index.add_flag_set)
+            except BaseException:
+                shared.close()
+                raise
+        bulletin = Bulletin(str(directory / "bulletin"), watcher if neighbours else None)
+        return cls(index, cache, table, threading.RLock(), shared, bulletin, identity, watcher)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """The account's lock, and the user's identity for this thread."""
-        with self.lock, self.identity:
+        """The account's lock, in this process and among all, and the user's identity."""
+        with self.lock, self.identity, self.shared:
+            self.bulletin.ready()
             yield
 
     def close(self) -> None:
@@ -48,3 +67,5 @@ class Ledger:
         with self.held():
             self.index.close()
             self.cache.close()
+        self.bulletin.close()
+        self.shared.close()

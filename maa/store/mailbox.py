@@ -30,12 +30,13 @@ import time
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
 from maa.message.flags import NONE, Flags
-from maa.store import changing, reading
+from maa.store import changing, following, reading
 from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
 from maa.store.hints import ALL, DELIVERED, Hints
 from maa.store.index import Change, Counters, MailboxRow
@@ -94,7 +95,9 @@ class Mailbox:
 
     def fresh(self) -> bool:
         """Whether nothing happened on disk since `snapshot`."""
-        return self._loaded and not self.gone and self._hints.quiet()
+        if not self._loaded or self.gone or not self._hints.quiet():
+            return False
+        return not self.ledger.bulletin.has_news(self.row.id)
 
     @property
     def watched(self) -> bool:
@@ -130,18 +133,26 @@ class Mailbox:
     def recent_unclaimed(self) -> int:
         """How many messages no session was told of as recent; nobody is told by asking (R116)."""
         uids = self.snapshot.uids
-        return len(uids) - bisect_left(uids, self._first_recent)
+        return len(uids) - bisect_left(uids, self._lowest_recent())
+
+    def _lowest_recent(self) -> int:
+        if self._first_recent < self.snapshot.uidnext:
+            told = self.ledger.shared.first_recent(self.row.id, self.uidvalidity)
+            self._first_recent = max(self._first_recent, told)
+        return self._first_recent
 
     def recent_span(self, claim: bool) -> tuple[int, int]:
         """The UIDs [low, high) not yet recent for anybody; `claim`: now they are taken (R081)."""
         with self._recent_lock:
-            span = (self._first_recent, self.snapshot.uidnext)
-            if not claim or span[0] >= span[1]:
-                return span
-            self._first_recent = span[1]
+            low, high = self._lowest_recent(), self.snapshot.uidnext
+            if not claim or low >= high:
+                return low, high
+            # Another process may be faster: then what is left is nothing.
+            low = self.ledger.shared.claim_recent(self.row.id, self.uidvalidity, low, high)
+            self._first_recent = max(low, high)
             self._recent_told = True
         self._untidied()
-        return span
+        return low, high
 
     def uidls(self, uids: Sequence[int]) -> list[bytes]:
         """UIDLs (RFC 1939 §7; R211)."""
@@ -158,7 +169,7 @@ class Mailbox:
 
     def sync(self, whole: bool = False) -> Snapshot:
         """Catch up with what other programs did; `whole`: list everything, whatever was seen."""
-        with self.ledger.held():
+        with self.held():
             self.check()
             self._hints.watch()
             if not self._loaded:
@@ -242,7 +253,41 @@ class Mailbox:
         _log.warning("%s: two messages were named %r: one is now %r", self.name, place, target)
         return target
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """The ledger, with `snapshot` as all processes left the index; MailboxGone."""
+        with self.ledger.held():
+            if self._loaded and not self.gone:
+                self._follow()
+            yield
+
+    def _follow(self) -> None:
+        """Take in what other processes committed."""
+        bulletin = self.ledger.bulletin
+        uids = bulletin.taken(self.row.id)
+        if uids is not None and not uids:
+            return
+        old = self.snapshot
+        try:
+            now = following.followed(self.row, self.ledger, old, uids)
+        except MailboxGone:
+            self.retire()
+            raise
+        except BaseException:
+            bulletin.put_back(self.row.id)
+            raise
+        self._untidy.difference_update(now.expunged)
+        self._first_recent = max(self._first_recent, now.snapshot.counters.first_recent)
+        self._changes.extend(now.flagged)
+        self.snapshot = now.snapshot
+        if old.uidnext < self.snapshot.uidnext:
+            self._fill(self.ledger.cache.facts(self.row.id, old.uidnext))
+        if self.snapshot is not old:
+            for callback in self._listeners:
+                callback()
+
     def _load(self) -> None:
+        self.ledger.bulletin.follow(self.row.id, self._went_stale)
         index = self.ledger.index
         counters = index.counters(self.row.id)
         self.snapshot = Snapshot.of(
@@ -293,19 +338,25 @@ class Mailbox:
         counters = Counters(uids.stop, modseq, self._first_recent)
         durable = bool(arrivals or expunged)
         change = Change(rows, flags, places, expunged, counters, durable)
-        self.ledger.index.apply(self.row.id, change)
+        self._apply(change)
         if files is not None:
             try:
                 files()
             except BaseException:
                 undone = Change(expunged=uids, counters=counters)
-                self.ledger.index.apply(self.row.id, undone)
+                self._apply(undone)
                 self.snapshot = old.counting(counters)
                 raise
         if visible:
             self._changes.append((modseq, [uid for uid, _ in flags]))
         self._publish(change, visible)
         return uids
+
+    def _apply(self, change: Change) -> None:
+        """One transaction, announced to the other processes before it is made."""
+        uids = {row[0] for some in (change.arrivals, change.flags, change.places) for row in some}
+        self.ledger.bulletin.post(self.row.id, uids.union(change.expunged))
+        self.ledger.index.apply(self.row.id, change)
 
     def _publish(self, change: Change, visible: bool) -> None:
         old, counters = self.snapshot, change.counters
@@ -356,7 +407,7 @@ class Mailbox:
 
     def tidy(self) -> bool:
         """Do some of what was put off until after the reply; whether more is left."""
-        with self.ledger.held():
+        with self.held():
             if self.gone or not self._loaded:
                 return False
             some = [self._untidy.pop() for _ in range(min(_TIDY_AT_ONCE, len(self._untidy)))]
@@ -372,9 +423,7 @@ class Mailbox:
             if moved or told:
                 counters = self.snapshot.counters
                 counters = Counters(counters.uidnext, counters.highest_modseq, self._first_recent)
-                self.ledger.index.apply(
-                    self.row.id, Change(places=moved, counters=counters, durable=False)
-                )
+                self._apply(Change(places=moved, counters=counters, durable=False))
             return bool(self._untidy)
 
     def _renamed(self, uid: int, position: int) -> list[tuple[int, bytes]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
@@ -66,8 +66,16 @@ class FlagTable:
         self._ids: dict[Flags, int] = {}
         self._spelling: dict[str, str] = {}
         self._add = add
+        self.learn(known)
+
+    def learn(self, known: Iterable[tuple[int, str]]) -> None:
+        """Take in the index's sets: another process may have added some."""
         for number, text in known:
             self._learn(number, interned(text.split()))
+
+    def knows(self, number: int) -> bool:
+        """Whether a number's flags are known here."""
+        return number < len(self.sets) and self._ids.get(self.sets[number]) == number
 
     def _learn(self, number: int, flags: Flags) -> None:
         self.sets.extend([NONE] * (number + 1 - len(self.sets)))
@@ -215,6 +223,21 @@ class Snapshot:
             histogram[number] = histogram.get(number, 0) + 1
             flag_ids[position] = number
             modseqs[position] = modseq
+        return replace(
+            self, counters=counters, flag_ids=flag_ids, modseqs=modseqs,
+            histogram=histogram, _derived=_Derived(),
+        )  # fmt: skip
+
+    def following(self, rows: Sequence[MessageRow], counters: Counters) -> Snapshot:
+        """After another process changed known messages to what these rows say."""
+        flag_ids, modseqs = self.flag_ids[:], self.modseqs[:]
+        histogram = dict(self.histogram)
+        for uid, place, number, modseq in rows:
+            position = bisect_left(self.uids, uid)
+            histogram[flag_ids[position]] -= 1
+            histogram[number] = histogram.get(number, 0) + 1
+            flag_ids[position], modseqs[position] = number, modseq
+            self.places[position] = place
         return replace(
             self, counters=counters, flag_ids=flag_ids, modseqs=modseqs,
             histogram=histogram, _derived=_Derived(),

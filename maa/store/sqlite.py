@@ -220,12 +220,17 @@ class SqliteIndex:
             raise Unavailable(f"{self._db.path}: mailbox {mailbox_id} is not in the index")
         return Counters(*rows[0])
 
-    def messages(self, mailbox_id: int) -> list[MessageRow]:
-        """All messages by ascending UID."""
-        return self._db.rows(
-            "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ? ORDER BY uid",
-            (mailbox_id,),
-        )
+    def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
+        """Messages by ascending UID: all, or those there are of ascending `uids`."""
+        query = "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ?"
+        if uids is None:
+            return self._db.rows(f"{query} ORDER BY uid", (mailbox_id,))
+        rows: list[MessageRow] = []
+        for start in range(0, len(uids), 500):
+            some = uids[start : start + 500]
+            marks = ",".join("?" * len(some))
+            rows += self._db.rows(f"{query} AND uid IN ({marks}) ORDER BY uid", (mailbox_id, *some))
+        return rows
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""
@@ -249,7 +254,9 @@ class SqliteIndex:
             if change.expunged:
                 _expunge(connection, mailbox_id, change.expunged, counters.highest_modseq)
             connection.execute(
-                "UPDATE mailbox SET uidnext = ?, highest_modseq = ?, first_recent = ? WHERE id = ?",
+                # They only grow, whatever this process believes (R075).
+                "UPDATE mailbox SET uidnext = max(uidnext, ?), highest_modseq ="
+                " max(highest_modseq, ?), first_recent = max(first_recent, ?) WHERE id = ?",
                 (counters.uidnext, counters.highest_modseq, counters.first_recent, mailbox_id),
             )
 

@@ -208,6 +208,9 @@ class Tree:
         steps = json.loads(text)
         self._read_rows()
         rows = [(self._rows.get(key(name)), target) for name, _, target in steps]
+        for row, _ in rows:
+            if row is not None:
+                self._ledger.bulletin.post(row.id, None)
         self._ledger.index.rename_mailboxes(
             [(row.id, target) for row, target in rows if row is not None]
         )
@@ -249,5 +252,6 @@ class Tree:
     def _forget(self, name: str) -> None:
         row = self._rows.pop(key(name), None)
         if row is not None:
+            self._ledger.bulletin.post(row.id, None)
             self._ledger.index.drop_mailbox(row.id)
             self._ledger.cache.forget(row.id, None)

@@ -39,6 +39,10 @@ _MASK: Final = int(
     | flags.ONLYDIR
     | flags.DONT_FOLLOW
 )
+# A file that is appended to; ATTRIB comes with its removal.
+_FILE_MASK: Final = int(
+    flags.MODIFY | flags.ATTRIB | flags.DELETE_SELF | flags.MOVE_SELF | flags.DONT_FOLLOW
+)
 _ENDING: Final = int(flags.DELETE_SELF | flags.MOVE_SELF | flags.UNMOUNT | flags.IGNORED)
 _READ_OCTETS: Final = 1 << 16
 _EVENT_OCTETS_MAX: Final = 16 + 256
@@ -93,12 +97,19 @@ class Watcher:
 
     def add(self, path: str, mark: Mark) -> Watch | None:
         """Watch a directory (never through a symlink); None when that cannot be done."""
+        return self._add(path, mark, _MASK)
+
+    def add_file(self, path: str, mark: Mark) -> Watch | None:
+        """Watch one file that others append to; None when that cannot be done."""
+        return self._add(path, mark, _FILE_MASK)
+
+    def _add(self, path: str, mark: Mark, mask: int) -> Watch | None:
         with self._changing:
             self._remove_forgotten()
             if self._inotify is None:
                 return None
             try:
-                descriptor = self._inotify.add_watch(path, _MASK)
+                descriptor = self._inotify.add_watch(path, mask)
             except OSError as error:
                 if not isinstance(error, FileNotFoundError | NotADirectoryError):
                     self._complain(path, error)

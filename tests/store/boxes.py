@@ -15,10 +15,11 @@ from maa.store.watch import Watcher
 class Boxes:
     """An account's mailboxes in a directory; `reopened` forgets what is only in memory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, neighbours: bool = False) -> None:
         self.root = root
+        self.neighbours = neighbours
         self.watcher = Watcher()
-        self.ledger = Ledger.open(root, Identity.own(), self.watcher)
+        self.ledger = Ledger.open(root, Identity.own(), self.watcher, neighbours=neighbours)
 
     def mailbox(self, name: str = "INBOX") -> Mailbox:
         path = str(self.root / name)
@@ -31,7 +32,7 @@ class Boxes:
     def reopened(self) -> Boxes:
         self.ledger.close()
         self.watcher.close()
-        return Boxes(self.root)
+        return Boxes(self.root, neighbours=self.neighbours)
 
     def deliver(self, key: str, data: bytes = b"Subject: x\n\nbody\n", box: str = "INBOX") -> Path:
         """What an MDA does: write in tmp, rename into new."""

@@ -41,6 +41,10 @@ _ALLOWED = {
     ("fstat", "ready"),
     ("fcntl", "take"),
     ("fcntl", "release"),
+    # What another process changed: a look at the length of a local file that is open, and a read
+    # of what was just appended to it.
+    ("fstat", "_drain"),
+    ("pread", "_drain"),
     # Its file is closed with the account, wherever the last one to need that comes from.
     ("close", "forget"),
 }
