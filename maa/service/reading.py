@@ -20,6 +20,7 @@ from maa.service.config import Auth, Config, Listen, Mail, PasswordFile, Saslaut
 from maa.store.places import Place, checked_template
 
 WORKERS_MAX: Final = 256
+PORT_MAX: Final = 65535
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 _REALM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -145,7 +146,9 @@ def _endpoints(value: Any, folder: Path) -> tuple[str, ...]:
     for one in value:
         try:
             # Nothing is opened before listen(), so no reactor is needed to find mistakes.
-            endpoints.serverFromString(None, one)
+            endpoint = endpoints.serverFromString(None, one)
+            if not 0 <= getattr(endpoint, "_port", 0) <= PORT_MAX:
+                raise ValueError(f"ports go from 0 to {PORT_MAX}")
         except Exception as error:
             raise _Bad(f"{allowed} ({one!r}: {error})") from error
     return tuple(value)

@@ -125,7 +125,9 @@ def test_a_table_where_a_value_belongs_is_a_fault(tmp_path: Path) -> None:
     assert faults(tmp_path, "tls = 7\n" + MINIMAL) == ["tls: must be a table of settings"]
 
 
-@pytest.mark.parametrize("endpoint", ["tcp", "tcp:notaport:x=1", "nonsense:1", ""])
+@pytest.mark.parametrize(
+    "endpoint", ["tcp", "tcp:notaport:x=1", "tcp:99999", "tcp6:-1", "nonsense:1", ""]
+)
 def test_a_bad_endpoint_is_a_fault(endpoint: str, tmp_path: Path) -> None:
     (found,) = faults(tmp_path, f'[listen]\nimap = ["{endpoint}"]\n')
     assert found.startswith("listen.imap: ")
