@@ -147,10 +147,10 @@ def _endpoints(value: Any, folder: Path) -> tuple[str, ...]:
         try:
             # Nothing is opened before listen(), so no reactor is needed to find mistakes.
             endpoint = endpoints.serverFromString(None, one)
-            if not 0 <= getattr(endpoint, "_port", 0) <= PORT_MAX:
-                raise ValueError(f"ports go from 0 to {PORT_MAX}")
         except Exception as error:
             raise _Bad(f"{allowed} ({one!r}: {error})") from error
+        if not 0 <= getattr(endpoint, "_port", 0) <= PORT_MAX:
+            raise _Bad(f"{allowed} ({one!r}: ports go from 0 to {PORT_MAX})")
     return tuple(value)
 
 
