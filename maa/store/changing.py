@@ -168,7 +168,8 @@ def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring)
         return Copied(target.uidvalidity, (), ())
     places = [source.places[position] for position in positions]
     numbers = [source.flag_ids[position] for position in positions]
-    free = target.maildrop.free_places(map(source.flag_sets.__getitem__, numbers))
+    shown = [source.flag_sets[number] for number in numbers]
+    free = target.maildrop.free_places(shown, mailbox.maildrop, places)
 
     def files() -> None:
         for start in range(0, len(free), AT_ONCE):
@@ -176,9 +177,16 @@ def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring)
         bring(mailbox.maildrop, places, free)
         target.maildrop.flush()
 
-    targets = target.commit(arrivals=list(zip(free, numbers, strict=True)), files=files)
-    sizes, dates = source.sizes, source.dates
-    target.learn([(uid, sizes[p], dates[p]) for uid, p in zip(targets, positions, strict=True)])
+    try:
+        targets = target.commit(arrivals=list(zip(free, numbers, strict=True)), files=files)
+    except StoreError:
+        target.maildrop.discard(free)
+        raise
+    dates = source.dates
+    exact = mailbox.maildrop.verbatim and target.maildrop.verbatim
+    sizes = [source.sizes[position] if exact else UNKNOWN for position in positions]
+    rows = zip(targets, sizes, positions, strict=True)
+    target.learn([(uid, size, dates[position]) for uid, size, position in rows])
     return Copied(target.uidvalidity, tuple(uids), tuple(targets))
 
 
@@ -227,7 +235,8 @@ class Incoming:
                 mailbox.maildrop.discard((place,))
                 raise
             date = UNKNOWN if internal_date is None else internal_date
-            mailbox.learn([(uid, self._octets, date)])
+            size = self._octets if mailbox.maildrop.verbatim else UNKNOWN
+            mailbox.learn([(uid, size, date)])
             return Uid(uid)
 
     def abort(self) -> None:

@@ -27,9 +27,17 @@ class Hints:
     """The hints for one mailbox; memory only, but for `watch`."""
 
     def __init__(
-        self, watcher: Watcher, directories: Sequence[str], went_stale: Callable[[], None]
+        self,
+        watcher: Watcher,
+        directories: Sequence[str],
+        went_stale: Callable[[], None],
+        only: str = "",
     ) -> None:
-        """`went_stale`, a method, is called when the first hint comes, on any thread."""
+        """`went_stale`, a method, is called when the first hint comes, on any thread.
+
+        `only`: what happens to other names in the directories says nothing.
+        """
+        self._only = only
         self._watcher = watcher
         self._directories = directories
         # Weak: who is told usually holds this object, and is not to wait for the collector.
@@ -63,7 +71,9 @@ class Hints:
         self._watches = [
             self._watcher.add(path, mark)
             for path, mark in zip(
-                self._directories, (self._mark_delivered, self._mark_changed), strict=True
+                self._directories,
+                (self._mark_delivered, self._mark_changed)[-len(self._directories) :],
+                strict=True,
             )
         ]
         self._seen = ALL
@@ -92,7 +102,8 @@ class Hints:
         self._mark(DELIVERED, self._prefixes[0] + os.fsencode(name) if name else b"")
 
     def _mark_changed(self, name: str) -> None:
-        self._mark(CHANGED, self._prefixes[1] + os.fsencode(name) if name else b"")
+        if not self._only or name in ("", self._only):
+            self._mark(CHANGED, self._prefixes[-1] + os.fsencode(name) if name else b"")
 
     def _mark(self, what: int, place: bytes) -> None:
         if not place:

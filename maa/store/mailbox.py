@@ -69,7 +69,7 @@ class Mailbox:
         self.ledger = ledger
         self.gone = False
         """The mailbox was deleted or renamed away: nothing more may be done with it."""
-        self._hints = Hints(ledger.watcher, maildrop.watched(), self._went_stale)
+        self._hints = Hints(ledger.watcher, maildrop.watched(), self._went_stale, maildrop.only)
         self._stamp: tuple[int, ...] = ()
         self._loaded = False
         self._untidy: set[int] = set()
@@ -237,7 +237,7 @@ class Mailbox:
                 self._untidy.add(uid)
         arrivals.sort()
         arrivals.sort(key=self.maildrop.order)
-        shown_by = [self.maildrop.flags(place) or NONE for place in arrivals]
+        shown_by = [self.maildrop.arrival_flags(place) for place in arrivals]
         numbers = {shown: table.number(shown) for shown in set(shown_by)}
         rows = list(zip(arrivals, map(numbers.__getitem__, shown_by), strict=True))
         expunged = [snapshot.uids[position] for position in differences.missing]

@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 class Maildir:
     """`maa.store.maildrop.Maildrop` on a Maildir."""
 
+    only = ""
+    verbatim = True
+
     def __init__(self, path: str) -> None:
         """Use the Maildir at an absolute path; it need not exist yet."""
         self.path = path
@@ -79,6 +82,10 @@ class Maildir:
         """The flags of the suffix's letters; None where there is no suffix."""
         _, found, letters = place.partition(_INFO)
         return _shown(letters) if found else None
+
+    def arrival_flags(self, place: bytes) -> Flags:
+        """Those of the suffix: no sender names files."""
+        return self.flags(place) or NONE
 
     def order(self, place: bytes) -> float:
         """Microseconds of delivery since the epoch, from the name, else from the file (R074)."""
@@ -154,7 +161,9 @@ class Maildir:
             settled += 1
         return settled
 
-    def free_places(self, flags: Iterable[Flags]) -> list[bytes]:
+    def free_places(
+        self, flags: Iterable[Flags], source: Maildrop, places: Sequence[bytes]
+    ) -> list[bytes]:
         """Places in `cur` with names of our own."""
         return [_place(_unique_name(), shown) for shown in flags]
 

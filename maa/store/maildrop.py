@@ -1,4 +1,4 @@
-"""The narrow interface to what an MDA wrote; its implementation is `maa.store.maildir`.
+"""The narrow interface to what an MDA wrote: `maa.store.maildir` and `maa.store.mbox` have it.
 
 A message's *place* is where it is now, in the maildrop's own form, and changes with its flags
 or when another program moves it. Its *key* is what stays: the same key, the same message.
@@ -51,6 +51,11 @@ class Arriving(Protocol):
 class Maildrop(Protocol):
     """One mailbox as the MDA and other programs see it. All methods may block."""
 
+    only: str
+    """Of what changes in the watched directories this name alone counts; empty: every name."""
+    verbatim: bool
+    """Messages are shown with the octets that were written, and so with their number."""
+
     def watched(self) -> Sequence[str]:
         """The directories whose changes may mean new or changed messages."""
 
@@ -62,6 +67,9 @@ class Maildrop(Protocol):
 
     def flags(self, place: bytes) -> Flags | None:
         """The flags that the place itself shows to other programs; None: it shows none."""
+
+    def arrival_flags(self, place: bytes) -> Flags:
+        """The flags that a message has when it is seen first: those a sender cannot set."""
 
     def order(self, place: bytes) -> float:
         """Sorts places in order of arrival; of equal ones, the lesser place came first (R074)."""
@@ -97,8 +105,13 @@ class Maildrop(Protocol):
     def discard(self, places: Iterable[bytes]) -> None:
         """Drop finished messages that were not settled."""
 
-    def free_places(self, flags: Iterable[Flags]) -> list[bytes]:
-        """A place for each of some messages to come, used by no other."""
+    def free_places(
+        self, flags: Iterable[Flags], source: Maildrop, places: Sequence[bytes]
+    ) -> list[bytes]:
+        """A place for each of some messages to be brought from another maildrop.
+
+        No other message has it, and `discard` takes it back. MessageGone.
+        """
 
     def adopt(self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
         """Copy messages of another maildrop to free places here, all or none; MessageGone."""

@@ -1,0 +1,162 @@
+"""Messages on their way into an mbox: written beside it as an mbox of their own.
+
+Such a file is durable before the index learns of its messages, and is removed when they are in
+the mbox; after a crash between, it is where they are found.
+
+What comes has CRLF line ends, from clients, and gets LF, as every mail program expects of an mbox
+(where CR CR LF would make that a change that a client sees, all stay as they are). What other
+programs would take for notes of their own (`Status`, ...) is left out and made anew of the flags.
+A body with lines that begin `From ` gets a Content-Length, since quoting would change it
+(R230).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from maa.message.flags import Flags
+from maa.store.mbox_split import Message, digest, read_at, split, status_fields
+
+_PIECE: Final = 1 << 20
+_HEADER_OCTETS_MAX: Final = 8 << 20
+_HEADER_END: Final = re.compile(rb"\A\r?\n|\n\r?\n")
+_METADATA: Final = re.compile(
+    rb"^(?:status|x-status|x-keywords|x-uid|x-imap|x-imapbase|content-length)[ \t]*:"
+    rb"[^\n]*\n(?:[ \t][^\n]*\n)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SENDER: Final = re.compile(rb"^(?:return-path|from):[^\n]*?([!-;=?-~]+@[!-;=?-~]+)", re.I | re.M)
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Messages in a staging file."""
+
+    path: str
+    messages: tuple[tuple[int, bytes, bytes], ...]
+    """(start in the file, digest, letters) of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """What is to be known of a body before it is written."""
+
+    octets: int
+    """As it will be in the mbox, its last line ended."""
+    raw: bool
+    """Line ends stay as they are."""
+    has_from: bool
+    ended: bool
+
+
+def stage(path: str, sources: Iterator[tuple[int, Flags, int]]) -> Staged:
+    """Write messages (descriptor, flags, date) to a new file and wait for the disk; OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags, 0o600), "w+b") as file:
+        count = 0
+        for descriptor, shown, date in sources:
+            for piece in _as_mbox(descriptor, shown, date):
+                file.write(piece)
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+        staged = _read(path, file.fileno())
+    if len(staged.messages) != count:
+        raise OSError(f"{path}: {count} messages became {len(staged.messages)}")
+    return staged
+
+
+def read_staged(path: str) -> Staged:
+    """What is in a staging file that a killed process left; OSError, NotMbox."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        return _read(path, descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str, descriptor: int) -> Staged:
+    def row(message: Message) -> tuple[int, bytes, bytes]:
+        return message.start, digest(descriptor, message), message.letters
+
+    return Staged(path, tuple(map(row, split(descriptor, 0, os.fstat(descriptor).st_size))))
+
+
+def pieces(path: str) -> Iterator[bytes]:
+    """The octets of a staging file."""
+    with open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            yield piece
+
+
+def _as_mbox(descriptor: int, flags: Flags, date: int) -> Iterator[bytes]:
+    """One message in the form of an mbox, with the empty line behind it."""
+    head = read_at(descriptor, 0, 65536)
+    match = _HEADER_END.search(head)
+    if match is None and len(head) == 65536:
+        head = read_at(descriptor, 0, _HEADER_OCTETS_MAX)
+        match = _HEADER_END.search(head)
+    body_start = len(head) if match is None else match.end()
+    header = head[:body_start].replace(b"\r\r\n", b"\r\n").replace(b"\r\n", b"\n")
+    body = _body(descriptor, body_start)
+    yield _from_line(header, date)
+    yield _noted(header, flags, body)
+    last = b""
+    for piece in _lines(descriptor, body_start):
+        yield piece if body.raw else piece.replace(b"\r\n", b"\n")
+        last = piece[-1:]
+    if last and not body.ended:
+        yield b"\n"
+    yield b"\n"
+
+
+def _from_line(header: bytes, date: int) -> bytes:
+    sender = _SENDER.search(header)
+    # In local time and without a zone, as every MDA writes it and every program reads it.
+    moment = time.asctime(time.localtime(min(max(date, 0), 253402300799)))
+    return b"From %s %s\n" % (
+        b"MAILER-DAEMON" if sender is None else sender[1],
+        moment.encode("ascii"),
+    )
+
+
+def _noted(header: bytes, flags: Flags, body: _Body) -> bytes:
+    """The header without metadata of others, with that of our own."""
+    ended = header.endswith(b"\n\n") or header == b"\n"
+    fields = _METADATA.sub(b"", header[:-1] if ended else header)
+    if fields and not fields.endswith(b"\n"):
+        fields += b"\n"
+    notes = status_fields(flags)
+    if body.has_from:
+        notes += b"Content-Length: %d\n" % body.octets
+    return fields + notes + (b"\n" if ended or body.octets else b"")
+
+
+def _body(descriptor: int, start: int) -> _Body:
+    octets = ends = 0
+    raw = has_from = False
+    last = b"\n"
+    for piece in _lines(descriptor, start):
+        octets += len(piece)
+        ends += piece.count(b"\r\n")
+        raw = raw or b"\r\r\n" in piece
+        has_from = has_from or piece.startswith(b"From ") or b"\nFrom " in piece
+        last = piece[-1:]
+    ended = last == b"\n"
+    return _Body(octets - (0 if raw else ends) + (not ended), raw, has_from, ended)
+
+
+def _lines(descriptor: int, start: int) -> Iterator[bytes]:
+    """The octets from `start` in pieces that end where lines do, if lines are not endless."""
+    while piece := read_at(descriptor, start, _PIECE):
+        if len(piece) == _PIECE:
+            cut = piece.rfind(b"\n") + 1
+            # Not between CR and LF.
+            piece = piece[:cut] if cut else piece.rstrip(b"\r") or piece
+        start += len(piece)
+        yield piece
