@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from maa.service import tls
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
 
@@ -26,6 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for remark in remarks(config):
         print(f"{arguments.file}: note: {remark}")
+    certificate, key = config.tls.certificate, config.tls.key
+    if certificate and key and certificate.exists() and key.exists():
+        fault = tls.fault(certificate, key)
+        if fault is not None:
+            print(f"{arguments.file}: tls: {fault}", file=sys.stderr)
+            return 1
     print(f"{arguments.file}: no faults")
     return 0
 
@@ -35,14 +42,17 @@ def remarks(config: Config) -> list[str]:
     found = []
     if config.workers != 1:
         found.append("workers: this version serves with one process")
-    files = {"tls.certificate": config.tls.certificate, "tls.key": config.tls.key}
+    found += [
+        f"{key}: {file} is not there: the server does not start without it"
+        for key, file in (("tls.certificate", config.tls.certificate), ("tls.key", config.tls.key))
+        if file and not file.exists()
+    ]
+    files = {}
     if "password-file" in config.auth.sources:
         files["auth.password-file.path"] = config.auth.password_file.path
     if "saslauthd" in config.auth.sources:
         files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
-    found += [
-        f"{key}: {file} is not there" for key, file in files.items() if file and not file.exists()
-    ]
+    found += [f"{key}: {file} is not there" for key, file in files.items() if not file.exists()]
     if config.tls.plaintext_login == "always":
         found.append("tls.plaintext_login: passwords may cross the network unencrypted")
     return found

@@ -55,6 +55,23 @@ def new_context(certificate: Path, key: Path, protocol: bytes) -> SSL.Context:
     return context
 
 
+def fault(certificate: Path, key: Path) -> str | None:
+    """Why a server cannot start with these files; None when it can."""
+    try:
+        new_context(certificate, key, b"imap")
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except SSL.Error as error:
+        return f"{certificate} and {key} are not a certificate and its key: {_reason(error)}"
+    return None
+
+
+def _reason(error: SSL.Error) -> str:
+    """OpenSSL's words, without the numbers and names around them."""
+    causes = error.args[0] if error.args and isinstance(error.args[0], list) else []
+    return ", ".join(cause[-1] for cause in causes) or str(error)
+
+
 @implementer(IOpenSSLServerConnectionCreator)
 class TlsContext:
     """The present context of one protocol; connections keep the one that they began with."""
@@ -71,6 +88,9 @@ class Certificate:
     """Certificate and key on disk, and the contexts made of them."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
+        unusable = fault(certificate, key)
+        if unusable is not None:
+            raise SystemExit(f"tls: {unusable}")
         self._certificate = certificate
         self._key = key
         self._stamp = self._stat()
@@ -87,7 +107,8 @@ class Certificate:
             imap = new_context(self._certificate, self._key, b"imap")
             pop3 = new_context(self._certificate, self._key, b"pop3")
         except (OSError, SSL.Error) as error:
-            _log.error("keeping the old certificate: %s: %s", self._certificate, error)
+            reason = _reason(error) if isinstance(error, SSL.Error) else error
+            _log.error("keeping the old certificate: %s: %s", self._certificate, reason)
             return
         self.imap.context, self.pop3.context = imap, pop3
         _log.info("certificate %s is in use", self._certificate)

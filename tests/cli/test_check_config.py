@@ -8,6 +8,7 @@ import pytest
 
 from maa import __version__
 from maa.cli import main
+from maa.service.demo import new_certificate
 
 GOOD = """
 hostname = "mail.example.org"
@@ -47,6 +48,26 @@ def test_what_is_allowed_but_surprising_is_remarked(
     assert "workers: this version serves with one process" in said
     assert "auth.password-file.path: " in said
     assert "tls.plaintext_login: " in said
+
+
+def test_certificate_and_key_are_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "passwd").touch()
+    text = GOOD + '[tls]\ncertificate = "cert.pem"\nkey = "key.pem"\n'
+    (tmp_path / "maa.toml").write_text(text)
+    certificate, key, other = (tmp_path / f"{name}.pem" for name in ("cert", "key", "other"))
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 0
+    assert capsys.readouterr().out.count("the server does not start without it") == 2
+    new_certificate(certificate, key)
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}/maa.toml: no faults\n"
+    new_certificate(certificate, other)
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 1
+    assert "mismatch" in capsys.readouterr().err
+    certificate.write_text("nothing")
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 1
+    assert "no start line" in capsys.readouterr().err
 
 
 def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:

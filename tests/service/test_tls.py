@@ -20,6 +20,15 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
+def test_a_server_does_not_start_with_bad_files(files: tuple[Path, Path]) -> None:
+    certificate, key = files
+    with pytest.raises(SystemExit, match=r"tls: .*/none\.pem: No such file or directory"):
+        Certificate(certificate, key.with_name("none.pem"))
+    certificate.write_text("nothing")
+    with pytest.raises(SystemExit, match="no start line"):
+        Certificate(certificate, key)
+
+
 def shake(
     context: TlsContext,
     *,
