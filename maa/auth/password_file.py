@@ -141,7 +141,8 @@ class PasswordFile:
             if content is None or content.stamp != self.stamp():
                 content = self._content = self._loaded()
                 for fault in content.faults:
-                    _log.warning("%s line %d: %s", self.path, fault.line, fault.text)
+                    where = f" line {fault.line}" if fault.line else ""
+                    _log.warning("%s%s: %s", self.path, where, fault.text)
             return content
 
     def _loaded(self) -> _Content:
