@@ -38,16 +38,28 @@ maa serves a demo from {folder}; user {user}, password {password}
   openssl s_client -quiet -crlf -connect localhost:{imaps}    then:  a login {user} {password}
   openssl s_client -quiet -crlf -starttls imap -connect localhost:{imap}
   mutt -e 'set ssl_verify_host=no' -f imaps://{user}:{password}@localhost:{imaps}/INBOX
-  fetchmail -p POP3 --port {pop3} -u {user} --keep --mda cat localhost
+  fetchmail -p POP3 --port {pop3} -u {user} --keep --nosslcertck --mda cat localhost
   curl http://localhost:{http}/metrics
 
-~/.mbsyncrc:
+~/.mbsyncrc, to copy all into ~/demo-mail with `mkdir ~/demo-mail; mbsync -a`:
   IMAPStore maa
   Host localhost
   Port {imap}
   User {user}
   Pass {password}
-  SSLType None        # TLSType with isync 1.5 and later
+  # TLSType with isync 1.5 and later
+  SSLType None
+
+  MaildirStore here
+  Inbox ~/demo-mail/
+  SubFolders Maildir++
+
+  Channel demo
+  Far :maa:
+  Near :here:
+  Patterns *
+  Create Near
+  SyncState *
 
 Ports: IMAP {imap} (STARTTLS), {imaps} (TLS); POP3 {pop3} (STLS), {pop3s} (TLS); all on loopback.
 The certificate is self-signed: {folder}/cert.pem. New mail: put a file into {folder}/mail/{user}/\
