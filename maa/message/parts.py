@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from maa.message.headers import Envelope
 from maa.message.parameters import Parameters, parameter
 
+Said = tuple[
+    bytes, bytes, Parameters, bytes | None, bytes | None, bytes, bytes | None,
+    tuple[bytes, Parameters] | None, tuple[bytes, ...], bytes | None,
+]  # fmt: skip
 
-@dataclass(frozen=True, slots=True)
-class Part:
+
+class Part(NamedTuple):
     """One body part, or the message itself; types are in lower case, encodings in upper."""
 
     header_start: int
@@ -34,6 +38,11 @@ class Part:
     """Of a multipart at least one (R146); of a message exactly one, the message inside."""
     envelope: Envelope | None
     """Of the message inside, where this is a message/rfc822 or message/global."""
+
+    @property
+    def said(self) -> Said:
+        """All that its header says: type to location, and nothing of where it is."""
+        return self[4:14]
 
     @property
     def is_multipart(self) -> bool:

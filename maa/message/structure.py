@@ -9,11 +9,12 @@ part. MIME is read without a MIME-Version field, as mail in the wild demands.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from maa.message.headers import Envelope, envelope
-from maa.message.octets import Wire
+from maa.message.headers import Envelope, envelope, header_end
+from maa.message.octets import HEADER_OCTETS_MAX, Wire, WireBytes
 from maa.message.parameters import (
     Parameters,
     content_type,
@@ -23,7 +24,7 @@ from maa.message.parameters import (
     token,
 )
 from maa.message.parts import Part, find, pack, unpack
-from maa.message.window import BOUNDARY_OCTETS_MAX, Delimiter, Window
+from maa.message.window import BOUNDARY_OCTETS_MAX, Delimiter, Whole, Window
 
 __all__ = ["DEPTH_MAX", "PARTS_MAX", "Part", "find", "pack", "scan", "unpack"]
 
@@ -49,7 +50,21 @@ _ENCODINGS: Final = {
 
 def scan(wire: Wire) -> Part:
     """The structure of a message; linear in its size, and never raises on any octets."""
-    return _Scanner(wire).run()
+    sole = _sole_part(wire.data) if isinstance(wire, WireBytes) else None
+    return sole or _Scanner(wire).run()
+
+
+def _sole_part(data: bytes) -> Part | None:
+    """The structure of a message that is neither multipart nor message: nothing to look for."""
+    body = header_end(data)
+    if body > HEADER_OCTETS_MAX:
+        return None
+    facts = _facts(data[:body], _TEXT)
+    kind = facts.type[0]
+    if kind == b"multipart" or (kind == b"message" and facts.type[1] in _MESSAGES):
+        return None
+    lines = data.count(b"\n", body) if kind == b"text" else 0
+    return _part(0, body, len(data), lines, facts, facts.type, (), None)
 
 
 class _Facts(NamedTuple):
@@ -66,13 +81,20 @@ class _Facts(NamedTuple):
 
 
 def _facts(header: bytes, default: tuple[bytes, bytes, Parameters]) -> _Facts:
+    found = _content_fields(header)
+    # Whatever else is in a header, of these fields there are a few sets only.
+    few = len(found) <= 8 and len(header) <= _HEADER_OCTETS_REMEMBERED
+    return _facts_of_few(found, default) if few else _facts_of(found, default)
+
+
+def _facts_of(
+    found: Sequence[tuple[bytes, bytes]], default: tuple[bytes, bytes, Parameters]
+) -> _Facts:
     fields: dict[bytes, bytes] = {}
-    # In front a line end, so that every field's name follows one.
-    for name, value in _CONTENT.findall(b"\r\n" + header):
+    for name, value in found:
         name = name.lower()
         if name not in fields or name == b"disposition":
-            # Raw (R149): without line ends, and the blanks around.
-            fields[name] = value.replace(b"\r\n", b"").rstrip(_BLANKS)
+            fields[name] = _raw(value)
     get = fields.get
     written, placed = get(b"type"), get(b"disposition")
     tags = get(b"language") if b"type" in fields else None
@@ -88,9 +110,22 @@ def _facts(header: bytes, default: tuple[bytes, bytes, Parameters]) -> _Facts:
     )
 
 
+def _content_fields(header: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    """Names without their "content-", and values as they stand there."""
+    # In front a line end, so that every field's name follows one.
+    return tuple(_CONTENT.findall(b"\r\n" + header))
+
+
+def _raw(value: bytes) -> bytes:
+    """A value without line ends and the blanks around (R149)."""
+    return value.replace(b"\r\n", b"").rstrip(_BLANKS)
+
+
+_facts_of_few = lru_cache(maxsize=2048)(_facts_of)
+_HEADER_OCTETS_REMEMBERED: Final = 4096
 # Parts of one sender's messages have the same few lines as their headers, again and again.
-_remembered_facts = lru_cache(maxsize=2048)(_facts)
-_REMEMBERED_OCTETS: Final = 512
+_facts_of_part = lru_cache(maxsize=2048)(_facts)
+_PART_OCTETS_REMEMBERED: Final = 512
 
 
 class _Open:
@@ -98,7 +133,6 @@ class _Open:
 
     __slots__ = (
         "body_start",
-        "boundary",
         "cut",
         "envelope",
         "facts",
@@ -114,7 +148,6 @@ class _Open:
         self.facts = facts
         self.type = facts.type
         self.lines_before = 0
-        self.boundary: bytes | None = None
         self.cut: int | None = None
         self.envelope: Envelope | None = None
         self.parts: list[Part] = []
@@ -124,9 +157,10 @@ class _Scanner:
     """Holds the parts that are open, outermost first, and the boundaries to look for."""
 
     def __init__(self, wire: Wire) -> None:
-        self._window = Window(wire)
+        self._window = Whole(wire) if isinstance(wire, WireBytes) else Window(wire)
         self._open: list[_Open] = []
         self._boundaries: tuple[bytes, ...] = ()
+        """To look for, innermost first (R141), and whose they are."""
         self._levels: tuple[int, ...] = ()
         self._count = 0
         self._in_header: Delimiter | None = None
@@ -137,7 +171,7 @@ class _Scanner:
         begun = True
         while found := self._next_delimiter(line):
             level = found.level
-            if begun:
+            if begun and found.at < line:
                 self._cut(level + 1, found.at, line)
             # A line end that ends a delimiter or a header is still inside the parts around it.
             self._close(level + 1, max(found.at, line))
@@ -145,8 +179,7 @@ class _Scanner:
             if begun:
                 line = self._begin(found.end)
             else:
-                self._open[level].boundary = None
-                self._note_boundaries()
+                self._forget_boundaries(level)
                 line = found.end
         root = self._close(0, window.size)
         assert root is not None  # the message itself is always open
@@ -200,14 +233,14 @@ class _Scanner:
 
     def _opened(self, start: int, header: bytes, body: int) -> _Open:
         digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
-        known = _remembered_facts if start and len(header) <= _REMEMBERED_OCTETS else _facts
+        known = _facts_of_part if start and len(header) <= _PART_OCTETS_REMEMBERED else _facts
         part = _Open(start, body, known(header, _MESSAGE if digest else _TEXT))
         part.lines_before = self._window.lines_before(body)
         self._count += 1
         if self._count >= PARTS_MAX:
             # The rest is one opaque part: nothing ends it but the message's end (R142).
             part.type = _OPAQUE
-            self._boundaries, self._in_header = (), None
+            self._boundaries, self._levels, self._in_header = (), (), None
         return part
 
     def _begin_multipart(self, part: _Open) -> None:
@@ -215,17 +248,20 @@ class _Scanner:
         if len(self._open) >= DEPTH_MAX:
             part.type = _OPAQUE
         elif boundary:
-            part.boundary = boundary[:BOUNDARY_OCTETS_MAX]
-            self._note_boundaries()
+            self._boundaries = (boundary[:BOUNDARY_OCTETS_MAX], *self._boundaries)
+            self._levels = (len(self._open) - 1, *self._levels)
 
-    def _note_boundaries(self) -> None:
-        """The boundaries to look for, innermost first (R141)."""
-        pairs = [(part.boundary, level) for level, part in enumerate(self._open) if part.boundary]
-        self._boundaries = tuple(boundary for boundary, _ in reversed(pairs) if boundary)
-        self._levels = tuple(level for _, level in reversed(pairs))
+    def _forget_boundaries(self, level: int) -> None:
+        """Look no more for the boundaries of parts at `level` and inside."""
+        inside = 0
+        while inside < len(self._levels) and self._levels[inside] >= level:
+            inside += 1
+        if inside:
+            self._boundaries = self._boundaries[inside:]
+            self._levels = self._levels[inside:]
 
     def _cut(self, level: int, at: int, line: int) -> None:
-        """Shorten the parts whose body would begin with a delimiter: its CRLF is not theirs.
+        """Shorten the parts whose body begins with a delimiter: its CRLF is not theirs.
 
         RFC 2046 §5.1.1: a body part is MIME-part-headers [CRLF *OCTET], so without a body
         it has no blank line either.
@@ -237,15 +273,12 @@ class _Scanner:
     def _close(self, level: int, at: int) -> Part | None:
         """Close the open parts from the innermost out to `level`; the outermost of them."""
         part = None
-        forgotten = False
-        while len(self._open) > level:
-            last = self._open.pop()
-            forgotten = forgotten or last.boundary is not None
-            part = self._finished(last, at)
-            if self._open:
-                self._open[-1].parts.append(part)
-        if forgotten:
-            self._note_boundaries()
+        open_ = self._open
+        while len(open_) > level:
+            part = self._finished(open_.pop(), at)
+            if open_:
+                open_[-1].parts.append(part)
+        self._forget_boundaries(level)
         return part
 
     def _finished(self, part: _Open, at: int) -> Part:
@@ -253,30 +286,30 @@ class _Scanner:
         if part.cut is not None:
             end = part.cut
             start, body = min(start, end), min(body, end)
-        type_, subtype, parameters = part.type
-        facts = part.facts
-        if type_ == b"multipart" and not part.parts:
+        kind = part.type[0]
+        if kind == b"multipart" and not part.parts:
             part.parts.append(_empty(end))
-        wanted = type_ == b"text" or part.envelope is not None
+        wanted = kind == b"text" or part.envelope is not None
         lines = self._window.lines(body, end, part.lines_before) if wanted else 0
-        return Part(
-            start,
-            body,
-            end,
-            lines,
-            type_,
-            subtype,
-            parameters,
-            facts.content_id,
-            facts.description,
-            facts.encoding,
-            facts.md5,
-            facts.disposition,
-            facts.languages,
-            facts.location,
-            tuple(part.parts),
-            part.envelope,
-        )
+        parts = tuple(part.parts)
+        return _part(start, body, end, lines, part.facts, part.type, parts, part.envelope)
+
+
+def _part(
+    start: int,
+    body: int,
+    end: int,
+    lines: int,
+    facts: _Facts,
+    type_: tuple[bytes, bytes, Parameters],
+    parts: tuple[Part, ...],
+    envelope: Envelope | None,
+) -> Part:
+    _, content_id, description, encoding, md5, placed, tags, location = facts
+    return Part(
+        start, body, end, lines, *type_, content_id, description, encoding, md5,
+        placed, tags, location, parts, envelope,
+    )  # fmt: skip
 
 
 def _encoding(value: bytes) -> bytes:

@@ -25,7 +25,7 @@ class Delimiter(NamedTuple):
 
 
 class Window:
-    """Searches forward in a message, holding all of it or about `CHUNK` octets."""
+    """Searches forward in a message, holding about `CHUNK` octets."""
 
     __slots__ = (
         "_ahead",
@@ -34,16 +34,14 @@ class Window:
         "_counted",
         "_data",
         "_lines",
-        "_whole",
         "_wire",
         "size",
     )
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._data = wire.data if isinstance(wire, WireBytes) else b""
+        self._data = b""
         self._ahead = wire.chunks()
-        self._whole = isinstance(wire, WireBytes)
         self._base = 0
         self._blank = -2
         self._counted = 0
@@ -99,12 +97,10 @@ class Window:
 
     def lines_before(self, position: int) -> int:
         """What `lines` wants to know of a body's start, when scanning has come there."""
-        return 0 if self._whole else self._lines_until(position)
+        return self._lines_until(position)
 
     def lines(self, start: int, stop: int, before: int) -> int:
         """Line ends in a body; its end must be no earlier than any asked for before."""
-        if self._whole:
-            return self._data.count(b"\n", start, stop)
         return max(0, self._lines_until(stop) - before)
 
     def _lines_until(self, position: int) -> int:
@@ -146,3 +142,40 @@ class Window:
         # One that the message's end cuts off begins no part either.
         closing = end < 0 or self.text(behind, behind + 2) == b"--"
         return Delimiter(at, level, closing, self.size if end < 0 else end + 2)
+
+
+class Whole(Window):
+    """A message in memory: the same answers, without asking what is held."""
+
+    __slots__ = ()
+
+    def __init__(self, wire: WireBytes) -> None:
+        super().__init__(wire)
+        self._data = wire.data
+
+    def text(self, start: int, stop: int) -> bytes:
+        return self._data[start : min(stop, start + HEADER_OCTETS_MAX)]
+
+    def find(self, needle: bytes, start: int, stop: int) -> int:
+        return self._data.find(needle, start, stop)
+
+    def delimiter(
+        self, start: int, stop: int, boundaries: tuple[bytes, ...], levels: tuple[int, ...]
+    ) -> Delimiter | None:
+        if len(boundaries) != 1:
+            return super().delimiter(start, stop, boundaries, levels)
+        data, boundary = self._data, boundaries[0]
+        at = data.find(b"\r\n--" + boundary, start, stop)
+        if at < 0:
+            return None
+        behind = at + 4 + len(boundary)
+        end = data.find(b"\r\n", at + 4)
+        if end < 0:
+            return Delimiter(at, levels[0], True, self.size)
+        return Delimiter(at, levels[0], data.startswith(b"--", behind), end + 2)
+
+    def lines_before(self, position: int) -> int:
+        return 0
+
+    def lines(self, start: int, stop: int, before: int) -> int:
+        return self._data.count(b"\n", start, stop)
