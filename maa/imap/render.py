@@ -12,47 +12,82 @@ from functools import lru_cache
 from typing import Final
 
 from maa.imap.responses import nstring, parenthesised, string
-from maa.message.addresses import Address
-from maa.message.headers import Envelope
+from maa.message.addresses import Address, parse
+from maa.message.headers import Envelope, envelope_fields
 from maa.message.parameters import Parameters
-from maa.message.parts import Part
+from maa.message.parts import Part, Said
 
 PIECE_OCTETS = 65536
 """About so much is yielded at once: one write of the transport."""
-_FEW: Final = 3
-"""Lists of so many addresses are kept rendered."""
+_SHORT: Final = 200
+"""Address fields of so many octets are kept rendered: the same few people write most mail."""
+_KEPT_HEADER_OCTETS: Final = 8192
+"""What the headers of parts say is kept rendered, when they are no longer than this."""
 
 
 def envelope(value: Envelope) -> bytes:
     """An envelope: date subject from sender reply-to to cc bcc in-reply-to message-id (R150)."""
-    from_ = _addresses(value.from_)
-    # Usually they are defaults, the same object: rendered once.
-    sender = from_ if value.sender is value.from_ else _addresses(value.sender)
-    reply_to = from_ if value.reply_to is value.from_ else _addresses(value.reply_to)
-    return b"(%b %b %b %b %b %b %b %b %b %b)" % (
+    return _ENVELOPE % (
         nstring(value.date),
         nstring(value.subject),
-        from_,
-        sender,
-        reply_to,
-        _addresses(value.to),
-        _addresses(value.cc),
-        _addresses(value.bcc),
+        _listed(_addresses(value.from_)),
+        _listed(_addresses(value.sender)),
+        _listed(_addresses(value.reply_to)),
+        _listed(_addresses(value.to)),
+        _listed(_addresses(value.cc)),
+        _listed(_addresses(value.bcc)),
         nstring(value.in_reply_to),
         nstring(value.message_id),
     )
 
 
+def envelope_of(header: bytes) -> bytes:
+    """`envelope(headers.envelope(header))`, without the values in between."""
+    texts, lists = envelope_fields(header)
+    rendered = {name: _listed(_of_fields(fields)) for name, fields in lists.items()}
+    text, addresses = texts.get, rendered.get
+    from_ = addresses(b"from", b"NIL")
+    # Also where there are none in them (R151).
+    sender, reply_to = addresses(b"sender", b"NIL"), addresses(b"reply-to", b"NIL")
+    return _ENVELOPE % (
+        nstring(text(b"date")),
+        nstring(text(b"subject")),
+        from_,
+        from_ if sender == b"NIL" else sender,
+        from_ if reply_to == b"NIL" else reply_to,
+        addresses(b"to", b"NIL"),
+        addresses(b"cc", b"NIL"),
+        addresses(b"bcc", b"NIL"),
+        nstring(text(b"in-reply-to")),
+        nstring(text(b"message-id")),
+    )
+
+
+_ENVELOPE: Final = b"(%b %b %b %b %b %b %b %b %b %b)"
+
+
+def _listed(addresses: bytes) -> bytes:
+    """A list of rendered addresses; NIL when there is none."""
+    return b"(%b)" % addresses if addresses else b"NIL"
+
+
+def _of_fields(values: Sequence[bytes]) -> bytes:
+    """The rendered addresses of some fields."""
+    return b"".join(
+        [_of_short(value) if len(value) <= _SHORT else _of_field(value) for value in values]
+    )
+
+
+def _of_field(value: bytes) -> bytes:
+    return _addresses(parse(value))
+
+
+_of_short = lru_cache(maxsize=4096)(_of_field)
+
+
 def _addresses(addresses: tuple[Address, ...]) -> bytes:
-    """A list of addresses with no blank between them; NIL when there is none (R155)."""
-    if not addresses:
-        return b"NIL"
-    # The same few people write most of the mail.
-    return _few(addresses) if len(addresses) <= _FEW else _many(addresses)
-
-
-def _many(addresses: tuple[Address, ...]) -> bytes:
-    return b"(%b)" % b"".join(
+    """Addresses with no blank between them (R155)."""
+    return b"".join(
         [
             b"(%b %b %b %b)"
             % (
@@ -66,9 +101,6 @@ def _many(addresses: tuple[Address, ...]) -> bytes:
     )
 
 
-_few = lru_cache(maxsize=2048)(_many)
-
-
 def body_structure(part: Part, extended: bool) -> bytes:
     """A body: BODYSTRUCTURE with extension data, BODY without (R143-R146).
 
@@ -80,51 +112,53 @@ def body_structure(part: Part, extended: bool) -> bytes:
         inner = b"".join([body_structure(child, extended) for child in part.parts])
         if not extended:
             return b"(%b %b)" % (inner, string(part.subtype))
-        parameters, extension = _parameters(part.parameters), _extension(part)
-        return b"(%b %b %b%b)" % (inner, string(part.subtype), parameters, extension)
-    head = b"(%b %b %b %b %d" % (
-        _labels(part.type, part.subtype, part.parameters),
-        nstring(part.content_id),
-        nstring(part.description),
-        string(part.encoding),
-        part.octets,
-    )
+        extension = _extension(part.disposition, part.languages, part.location)
+        values = (inner, string(part.subtype), _parameters(part.parameters), extension)
+        return b"(%b %b %b%b)" % values
+    known = _kept_leaf if part.body_start - part.header_start <= _KEPT_HEADER_OCTETS else _leaf
+    head, tail = known(part.said)
+    tail = tail if extended else b""
     if part.envelope is not None and part.subtype == b"rfc822":
         inner = body_structure(part.parts[0], extended)
-        head = b"%b %b %b %d" % (head, envelope(part.envelope), inner, part.lines)
-    elif part.type == b"text":
-        head = b"%b %d" % (head, part.lines)
-    if not extended:
-        return head + b")"
-    return b"%b %b%b)" % (head, nstring(part.md5), _extension(part))
+        shown = envelope(part.envelope)
+        return b"(%b %d %b %b %d%b)" % (head, part.octets, shown, inner, part.lines, tail)
+    if part.type == b"text":
+        return b"(%b %d %d%b)" % (head, part.octets, part.lines, tail)
+    return b"(%b %d%b)" % (head, part.octets, tail)
 
 
-def _type(type_: bytes, subtype: bytes, parameters: Parameters) -> bytes:
-    return b"%b %b %b" % (string(type_), string(subtype), _parameters(parameters))
+def _leaf(said: Said) -> tuple[bytes, bytes]:
+    """What stands before and behind the numbers of a part that is no multipart."""
+    type_, subtype, parameters, content_id, description, encoding, md5 = said[:7]
+    head = b"%b %b %b %b %b %b" % (
+        string(type_),
+        string(subtype),
+        _parameters(parameters),
+        nstring(content_id),
+        nstring(description),
+        string(encoding),
+    )
+    return head, b" %b%b" % (nstring(md5), _extension(*said[7:]))
 
 
-_known_type = lru_cache(maxsize=256)(_type)
+# Of most texts only the numbers differ.
+_kept_leaf = lru_cache(maxsize=1024)(_leaf)
 
 
-def _labels(type_: bytes, subtype: bytes, parameters: Parameters) -> bytes:
-    """Type, subtype and parameters; of texts these are nearly always the same few."""
-    if type_ == b"text" and len(parameters) == 1 and parameters[0][0] == b"charset":
-        return _known_type(type_, subtype, parameters)
-    return _type(type_, subtype, parameters)
-
-
-def _extension(part: Part) -> bytes:
+def _extension(
+    disposition: tuple[bytes, Parameters] | None,
+    languages: tuple[bytes, ...],
+    location: bytes | None,
+) -> bytes:
     """Disposition, language and location, with a blank before each."""
-    if part.disposition is None and not part.languages and part.location is None:
+    if disposition is None and not languages and location is None:
         return b" NIL NIL NIL"
-    disposition = b"NIL"
-    if part.disposition is not None:
-        kind, parameters = part.disposition
-        disposition = b"(%b %b)" % (string(kind), _parameters(parameters))
-    languages = b"NIL"
-    if part.languages:
-        languages = parenthesised(string(tag) for tag in part.languages)
-    return b" %b %b %b" % (disposition, languages, nstring(part.location))
+    placed = b"NIL"
+    if disposition is not None:
+        kind, parameters = disposition
+        placed = b"(%b %b)" % (string(kind), _parameters(parameters))
+    tags = parenthesised(map(string, languages)) if languages else b"NIL"
+    return b" %b %b %b" % (placed, tags, nstring(location))
 
 
 def _parameters(parameters: Parameters) -> bytes:

@@ -22,6 +22,10 @@ QUOTED_OCTETS_MAX = 1024
 # RFC 3501 §9: ATOM-CHAR and resp-specials, which an astring may hold.
 _ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\]+')
 _QUOTABLE = re.compile(rb"[\x01-\x09\x0b\x0c\x0e-\x7f]*")
+# Quotable with nothing to escape.
+_PLAIN: Final = re.compile(
+    rb"[\x01-\x09\x0b\x0c\x0e-!#-\[\]-\x7f]{0,%d}+" % QUOTED_OCTETS_MAX
+).fullmatch
 _SYSTEM_ORDER = {flag: place for place, flag in enumerate((*SYSTEM_FLAGS, RECENT))}
 
 
@@ -77,10 +81,10 @@ def string(value: bytes) -> bytes:
 
     The empty string is `""`, never `{0}`: some clients wait for more after an empty literal (L-4).
     """
-    if len(value) <= QUOTED_OCTETS_MAX and _QUOTABLE.fullmatch(value):
-        if b"\\" in value or b'"' in value:
-            value = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    if _PLAIN(value):  # nearly all
         return b'"%b"' % value
+    if len(value) <= QUOTED_OCTETS_MAX and _QUOTABLE.fullmatch(value):
+        return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
     return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"\x80"))
 
 

@@ -127,7 +127,7 @@ class Content:
     def derived(self, item: Item) -> bytes:
         """What is remembered under the item's `cache_name`."""
         if item is Datum.ENVELOPE:
-            return render.envelope(headers.envelope(self.header))
+            return render.envelope_of(self.header)
         if item is Datum.BODYSTRUCTURE:
             # A pass over a small message is soon made again, and most have no section fetched.
             return self.structure(with_parts=self.wire.size > SMALL)

@@ -7,11 +7,11 @@ alone (RFC 5322 §2.2.3); nothing here decodes.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from maa.message import addresses
 from maa.message.addresses import Address
@@ -134,30 +134,45 @@ def selected(header: bytes, names: Collection[bytes], negate: bool = False) -> b
     return b"".join(taken)
 
 
-# The same people write to the same people.
-_remembered = lru_cache(maxsize=4096)(addresses.parse)
-_REMEMBERED_OCTETS: Final = 200
+class EnvelopeFields(NamedTuple):
+    """What ENVELOPE is made of: fields by their names in lower case, unfolded and stripped."""
+
+    texts: dict[bytes, bytes]
+    """Of each that is no address list the first one (R153)."""
+    lists: dict[bytes, list[bytes]]
+    """Of each that is an address list all; the addresses of each are yet to be read."""
 
 
-def envelope(header: bytes) -> Envelope:
-    """The ENVELOPE of a header; Sender and Reply-To default to From, also when empty (R151)."""
+def envelope_fields(header: bytes) -> EnvelopeFields:
+    """The fields of a header that ENVELOPE shows."""
     texts: dict[bytes, bytes] = {}
-    lists: dict[bytes, tuple[Address, ...]] = {}
+    lists: dict[bytes, list[bytes]] = {}
     # In front a line end, so that every field's name follows one.
     for name, text in _ENVELOPE.findall(b"\r\n" + header):
         name = name.lower()
         text = text[:FIELD_OCTETS_MAX].rstrip(_BLANKS)
-        if name == b"subject":
-            # Senders fold it between words, with what blanks they like: one is enough.
-            if b"  " in text or b"\t" in text or b"\r" in text:
-                text = _BLANK_RUN.sub(b" ", text.lstrip(_BLANKS))
-        elif b"\r" in text:
-            text = text.replace(b"\r\n", b"") if name in _TEXTS else _FOLD.sub(b" ", text)
         if name not in _TEXTS:
-            found = _remembered(text) if len(text) <= _REMEMBERED_OCTETS else addresses.parse(text)
-            lists[name] = lists[name] + found if name in lists else found
+            if b"\r" in text:
+                text = _FOLD.sub(b" ", text)
+            if name in lists:
+                lists[name].append(text)
+            else:
+                lists[name] = [text]
         elif name not in texts:
+            if name == b"subject":
+                # Senders fold it between words, with what blanks they like: one is enough.
+                if b"  " in text or b"\t" in text or b"\r" in text:
+                    text = _BLANK_RUN.sub(b" ", text.lstrip(_BLANKS))
+            elif b"\r" in text:
+                text = text.replace(b"\r\n", b"")
             texts[name] = text
+    return EnvelopeFields(texts, lists)
+
+
+def envelope(header: bytes) -> Envelope:
+    """The ENVELOPE of a header; Sender and Reply-To default to From, also when empty (R151)."""
+    texts, fields_ = envelope_fields(header)
+    lists = {name: _addresses(values) for name, values in fields_.items()}
     sender = lists.get(b"from", ())
     return Envelope(
         date=texts.get(b"date"),
@@ -171,6 +186,11 @@ def envelope(header: bytes) -> Envelope:
         in_reply_to=texts.get(b"in-reply-to"),
         message_id=texts.get(b"message-id"),
     )
+
+
+def _addresses(values: Sequence[bytes]) -> tuple[Address, ...]:
+    found = [addresses.parse(value) for value in values]
+    return found[0] if len(found) == 1 else tuple(itertools.chain.from_iterable(found))
 
 
 _TEXTS: Final = frozenset((b"date", b"subject", b"in-reply-to", b"message-id"))
