@@ -20,9 +20,7 @@ AT_ONCE: Final = 128
 """Fewer messages are not worth a pass of their own."""
 
 
-def filled(
-    mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
-) -> list[Column]:
+def filled(mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]) -> list[Column]:
     """The columns with what one pass over the messages tells; may block."""
     lacking = [
         place
