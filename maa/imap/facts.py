@@ -22,7 +22,7 @@ from maa.message.words import decoded, folded
 from maa.store.snapshot import UNKNOWN
 from maa.store.view import View
 
-HEADER_TEXT: Final = "search/1"
+HEADER_TEXT: Final = "search/2"
 """Cache item: the fields of `SLOTS`, then the sent day, NUL between them."""
 SLOTS: Final = {
     b"SUBJECT": 0, b"FROM": 1, b"TO": 2, b"CC": 3, b"BCC": 4, b"MESSAGE-ID": 5,

@@ -136,7 +136,7 @@ def _leaf(said: Said) -> tuple[bytes, bytes]:
         _parameters(parameters),
         nstring(content_id),
         nstring(description),
-        string(encoding),
+        string(encoding or b"7BIT"),  # R148, Q-22
     )
     return head, b" %b%b" % (nstring(md5), _extension(*said[7:]))
 

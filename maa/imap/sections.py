@@ -18,7 +18,7 @@ from maa.message.parts import Part, find, pack, unpack
 from maa.message.structure import scan
 
 ENVELOPE: Final = "envelope/1"
-STRUCTURE: Final = "structure/1"
+STRUCTURE: Final = "structure/2"
 """The packed parts if there was need of them, an empty line, BODYSTRUCTURE."""
 BODY: Final = "body/1"
 _FIELDS: Final = "fields/1:"

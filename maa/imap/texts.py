@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from maa.imap.sections import Content
 from maa.message.parts import Part
+from maa.message.structure import last_type
 from maa.message.text import header_text, part_text
 from maa.message.words import folded
 
@@ -28,15 +29,35 @@ def texts(content: Content, headers: bool) -> Iterator[tuple[str, bool]]:
             yield folded(_header(content, part)), True
         if part.is_message:
             yield folded(_header(content, part.parts[0])), False
-        elif _is_text(part):
+            # The header of a message inside was a text of its own.
+            waiting.append((part.parts[0], False))
+            continue
+        if _has_no_parts(part):
+            part = _said_otherwise(content, part)
+        if _is_text(part):
             for text in part_text(content.wire, part):
                 yield folded(text), False
-        # The header of a message inside was a text of its own.
-        waiting.extend((inner, not part.is_message) for inner in reversed(part.parts))
+        waiting.extend((inner, True) for inner in reversed(part.parts))
 
 
 def _header(content: Content, part: Part) -> str:
     return header_text(content.octets(part.header_start, part.body_start))
+
+
+def _has_no_parts(part: Part) -> bool:
+    """Whether it is a multipart whose boundary is nowhere; what it holds is made up (R146)."""
+    return part.is_multipart and part.parts[0].header_start == part.body_end
+
+
+def _said_otherwise(content: Content, part: Part) -> Part:
+    """The part as its last Content-Type has it, where several contradict (RFC 5322 §3.6).
+
+    It stands behind a multipart's header that no blank line ends: the first part's header.
+    """
+    type_, subtype, parameters = last_type(content.octets(part.header_start, part.body_start))
+    if type_ == b"multipart":
+        return part
+    return part._replace(type=type_, subtype=subtype, parameters=parameters, parts=())
 
 
 def _is_text(part: Part) -> bool:

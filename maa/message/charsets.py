@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -68,7 +68,9 @@ _ALIASES: Final = {
     "ansi_x3.110-1983": "iso8859-1",
 }
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,39}")
-_ESCAPED: Final = re.compile("[\udc80-\udcff]")
+_BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]++")
+_ACCENTS: Final = bytes(range(0xC0, 0x100))
+_BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
 
 def charset_decoder(name: bytes) -> Decoder | None:
@@ -99,13 +101,37 @@ def _decoder(name: bytes) -> Decoder | None:
 
 
 def guessed(data: bytes) -> str:
-    """Octets of an unknown character set: UTF-8, else GB18030, else windows-1252 (Q-10)."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data" and not data[: error.start].isascii():
-            return data.decode("utf-8", "replace")  # cut in the middle of a character
-    try:
-        return data.decode("gb18030")
-    except UnicodeDecodeError:
+    """Octets of an unknown character set: UTF-8, else GB18030, else windows-1252 (Q-10).
+
+    UTF-8 may be damaged. Of what is likely none of these only ASCII, and UTF-8, is believed.
+    """
+    text = _strictly(data, "utf-8")
+    if text is not None:
+        return text
+    text = data.decode("utf-8", "replace")
+    damaged = text.count("\N{REPLACEMENT CHARACTER}")
+    sound = len(text) - len(text.encode("ascii", "ignore")) - damaged
+    if sound and sound >= damaged:
+        return text
+    runs = [len(run) for run in _BEYOND_ASCII.findall(data)]
+    # A Chinese character is two octets, and words have several; accents stand alone.
+    if 2 * runs.count(1) <= len(runs):
+        chinese = _strictly(data, "gb18030")
+        if chinese is not None:
+            return chinese
+    if _BINARY.search(data) is None and _is_western(data, runs):
         return data.decode("cp1252", "replace")
+    return text
+
+
+def _is_western(data: bytes, runs: Sequence[int]) -> bool:
+    """Whether most octets beyond ASCII are accented letters, and most stand between plain ones."""
+    accents = len(data) - len(data.translate(None, _ACCENTS))
+    return 2 * accents >= sum(runs) and 2 * sum(octets < 3 for octets in runs) > len(runs)
+
+
+def _strictly(data: bytes, charset: str) -> str | None:
+    try:
+        return data.decode(charset)
+    except UnicodeDecodeError:
+        return None

@@ -30,6 +30,7 @@ class Part(NamedTuple):
     content_id: bytes | None
     description: bytes | None
     encoding: bytes
+    """Empty where the field cannot be read."""
     md5: bytes | None
     disposition: tuple[bytes, Parameters] | None
     languages: tuple[bytes, ...]
@@ -140,7 +141,7 @@ def unpack(data: bytes) -> Part:
                 parameters=() if charset == b"-" else ((b"charset", charset),),
                 content_id=None,
                 description=None,
-                encoding=encoding,
+                encoding=b"" if encoding == b"-" else encoding,
                 md5=None,
                 disposition=None,
                 languages=(),

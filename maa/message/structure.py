@@ -67,6 +67,12 @@ def _sole_part(data: bytes) -> Part | None:
     return _part(0, body, len(data), lines, facts, facts.type, (), None)
 
 
+def last_type(header: bytes) -> tuple[bytes, bytes, Parameters]:
+    """The type that the last Content-Type field of a header names."""
+    found = [value for name, value in _content_fields(header) if name.lower() == b"type"]
+    return content_type(_raw(found[-1])) if found else _TEXT
+
+
 class _Facts(NamedTuple):
     """What a header says of its part: the fields of `Part` that do not depend on where it is."""
 
@@ -313,8 +319,13 @@ def _part(
 
 
 def _encoding(value: bytes) -> bytes:
-    """The transfer encoding in upper case; 7BIT when it cannot be read (R148, Q-22)."""
-    return _ENCODINGS.get(value.lower()) or token(value).upper() or b"7BIT"
+    """The transfer encoding in upper case; empty when it cannot be read.
+
+    What has a semicolon behind it is no word either, but taken for 7BIT, as it is shown.
+    """
+    return (
+        _ENCODINGS.get(value.lower()) or token(value).upper() or (b"7BIT" if b";" in value else b"")
+    )
 
 
 def _empty(at: int) -> Part:

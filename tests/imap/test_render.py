@@ -67,6 +67,12 @@ def test_R143_a_text_part_has_lines_and_extension_data() -> None:
     assert structure(message, extended=False) == head + b")"
 
 
+def test_R148_an_encoding_that_cannot_be_read_is_shown_as_7bit() -> None:
+    message = b"Content-Transfer-Encoding: 8 bit\nContent-Type: text/plain; charset=utf-8\n\none\n"
+    shown_ = structure(message, extended=False)
+    assert shown_ == b'("text" "plain" ("charset" "utf-8") NIL NIL "7BIT" 5 1)'
+
+
 def test_R148_no_type_is_plain_text() -> None:
     assert structure(b"Subject: x\n\nbody\n", extended=False) in (
         b'("text" "plain" ("charset" "us-ascii") NIL NIL "7BIT" 6 1)',

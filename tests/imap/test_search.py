@@ -160,6 +160,36 @@ def test_R185_text_and_body(desk: Desk, keys: str, expected: list[int]) -> None:
             assert desk.found(line, text.encode()) == expected
 
 
+PART = b"--b\nContent-Type: text/plain; charset=utf-8\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (b"Content-Transfer-Encoding: 8bit\n\nneedle", [1]),
+        # RFC 2045 §6.4: no one knows what that is
+        (b"Content-Transfer-Encoding: 8 bit\n\nneedle", []),
+        (b"Content-Transfer-Encoding: x-none\n\nneedle", []),
+        (b"Content-Type: multipart/mixed; boundary=b\n\nneedle\n" + PART + b"\nno\n--b--", []),
+        (b"Content-Type: multipart/mixed; boundary=b\n\nneedle", []),
+        # without a blank line the first part's header is in the message's
+        (b"Content-Type: multipart/mixed; boundary=b\n" + PART + b"\nneedle\n--b--", [1]),
+        (b"Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=b\n\nneedle", [1]),
+        (b"Content-Type: multipart/x; boundary=a\nContent-Type: multipart/y\n\nneedle", []),
+    ],
+)
+def test_R185_what_is_text(tmp_path: Path, message: bytes, expected: list[int]) -> None:
+    desk = Desk(tmp_path, message)
+    for _ in range(2):
+        assert desk.found(b"SEARCH BODY needle") == expected
+        assert desk.found(b"SEARCH TEXT needle") == expected
+
+
+def test_R179_text_of_damaged_UTF8_is_found(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, b"Content-Type: text/plain; charset=utf-8\n\nGr\xc3\xbc\xc3\x9fe \xff\n")
+    assert desk.found(b"SEARCH CHARSET UTF-8 BODY %", "grüsse".encode()) == [1]
+
+
 def test_R186_nothing_found_is_an_empty_answer_and_nothing_is_seen(desk: Desk) -> None:
     assert desk.ask(b"SEARCH BODY nowhere") == b"* SEARCH\r\n"
     assert desk.ask(b"SEARCH TEXT header") == b"* SEARCH 3\r\n"
@@ -275,7 +305,7 @@ def test_header_texts_too_long_to_keep_are_read_each_time(tmp_path: Path) -> Non
     desk = Desk(tmp_path, b"To: " + b"somebody@example.org,\n " * 4000 + b"last@x.org\n\n")
     for _ in range(2):
         assert desk.found(b"SEARCH TO last@x.org") == [1]
-    assert desk.mailbox.cached("search/1", [1]) == {}
+    assert desk.mailbox.cached("search/2", [1]) == {}
 
 
 @pytest.mark.parametrize("key", [b"SUBJECT x", b"HEADER X-A x", b"TEXT x", b"NOT SUBJECT x"])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maa.message.octets import CHUNK, WireBytes, WireFile, crlf
-from maa.message.structure import Part, find, pack, scan, unpack
+from maa.message.structure import Part, find, last_type, pack, scan, unpack
 
 NESTED = crlf(
     b"""\
@@ -229,14 +229,27 @@ def test_R149_id_and_description_are_raw() -> None:
         (b"base64", b"BASE64"),
         (b" Quoted-Printable (comment)", b"QUOTED-PRINTABLE"),
         (b"x-uuencode", b"X-UUENCODE"),
-        (b"", b"7BIT"),
-        (b"8 bit", b"7BIT"),
-        (b"text/html", b"7BIT"),
+        (b"", b""),
+        (b"8 bit", b""),
+        (b"text/html", b""),
+        (b"quoted-printable;", b"7BIT"),
     ],
 )
-def test_R148_the_transfer_encoding_is_a_word(written: bytes, encoding: bytes) -> None:
+def test_the_transfer_encoding_is_a_word(written: bytes, encoding: bytes) -> None:
     root = read(b"Content-Transfer-Encoding: " + written + b"\n\n")[1]
     assert root.encoding == encoding
+
+
+def test_an_encoding_that_cannot_be_read_is_remembered_as_such() -> None:
+    for written in (b"8 bit", b"8bit"):
+        root = read(b"Content-Transfer-Encoding: " + written + b"\n\n")[1]
+        assert unpack(pack(root)).encoding == root.encoding
+
+
+def test_the_last_type_of_a_header() -> None:
+    header = b"Content-Type: text/html\r\nContent-type: a/b; c=\r\n d\r\n"
+    assert last_type(header) == (b"a", b"b", ((b"c", b"d"),))
+    assert last_type(b"Subject: x\r\n\r\n") == (b"text", b"plain", ())
 
 
 def test_the_last_disposition_counts_and_the_first_type() -> None:

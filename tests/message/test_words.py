@@ -28,7 +28,7 @@ from maa.message.words import base64_octets, decoded, folded
         (b"=?iso-2022-jp?B?GyRCJUYlOSVIGyhC?=", "テスト"),
         (b"=?iso-8859-1*de?q?=FC?=", "ü"),
         (b"=?x-nonsense?q?=41=C3=BC?=", "Aü"),
-        (b"=?zlib?b?eJw=?=", "xœ"),
+        (b"=?zlib?b?eJw=?=", "x\N{REPLACEMENT CHARACTER}"),
         (b"=?utf-8?x?a?=", "=?utf-8?x?a?="),
         (b"=?utf-8?q?not ended", "=?utf-8?q?not ended"),
         (b"=?utf-8?q?what??=", "what?"),
@@ -141,3 +141,26 @@ def test_octets_without_a_name_are_guessed() -> None:
     assert guessed("测试".encode()[:-1]) == "测\N{REPLACEMENT CHARACTER}"
     assert guessed("测试".encode("gbk")) == "测试"
     assert guessed(b"\xff\xfe") == "ÿþ"
+
+
+def test_damaged_UTF8_is_still_UTF8() -> None:
+    assert guessed("Grüße".encode() + b"\xaa") == "Grüße\N{REPLACEMENT CHARACTER}"
+    assert guessed(b"\xfcber \xe4rger und \xc3\xbc") == "über ärger und Ã¼"
+
+
+def test_accents_are_not_taken_for_Chinese() -> None:
+    assert guessed("für Verträge".encode("cp1252")) == "für Verträge"
+    assert guessed("测试a测b 试".encode("gbk")) == "测试a测b 试"
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        "Узнай как зарабатывать".encode("cp1251"),
+        "電子メール広告社".encode("shift_jis"),
+        b"=ybegin\n\x01\xd6 \x02\xf6",
+        b"\x93x\x94",
+    ],
+)
+def test_what_is_likely_no_text_of_the_west_has_no_accents(octets: bytes) -> None:
+    assert not set(guessed(octets)) & set("äöüÄÖÜéè“”")
