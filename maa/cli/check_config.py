@@ -40,8 +40,6 @@ def run(arguments: argparse.Namespace) -> int:
 def remarks(config: Config) -> list[str]:
     """What is allowed, and perhaps not meant."""
     found = []
-    if config.workers != 1:
-        found.append("workers: this version serves with one process")
     found += [
         f"{key}: {file} is not there: the server does not start without it"
         for key, file in (("tls.certificate", config.tls.certificate), ("tls.key", config.tls.key))

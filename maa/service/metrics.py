@@ -52,6 +52,8 @@ class Metric:
     """`counter` or `gauge`."""
     help: str
     value: float
+    worker: str = ""
+    """Which one's it is, where there are several."""
 
 
 def metrics(sessions: Sessions, watchdog: Watchdog) -> Iterator[Metric]:
@@ -107,11 +109,21 @@ def metrics(sessions: Sessions, watchdog: Watchdog) -> Iterator[Metric]:
     )
 
 
+def fleet_metrics(workers: int, replaced: int) -> Iterator[Metric]:
+    """The figures of a service with several workers, beside theirs."""
+    yield Metric("maa_workers", "gauge", "Workers now", workers)
+    yield Metric("maa_workers_replaced_total", "counter", "Workers that had died", replaced)
+
+
 def prometheus(found: Iterator[Metric]) -> bytes:
-    """The figures in the Prometheus text format, version 0.0.4."""
+    """The figures in the Prometheus text format, version 0.0.4; those of one name together."""
     lines = []
+    before = ""
     for metric in found:
-        lines.append(f"# HELP {metric.name} {metric.help}")
-        lines.append(f"# TYPE {metric.name} {metric.kind}")
-        lines.append(f"{metric.name} {metric.value:.15g}")
+        if metric.name != before:
+            lines.append(f"# HELP {metric.name} {metric.help}")
+            lines.append(f"# TYPE {metric.name} {metric.kind}")
+            before = metric.name
+        label = f'{{worker="{metric.worker}"}}' if metric.worker else ""
+        lines.append(f"{metric.name}{label} {metric.value:.15g}")
     return ("\n".join(lines) + "\n").encode("ascii")

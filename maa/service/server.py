@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import resource
 import signal
 import sys
@@ -28,11 +29,13 @@ from maa.auth.saslauthd import Saslauthd
 from maa.imap.states import ImapSettings
 from maa.pop3.states import Pop3Settings
 from maa.service import logs
-from maa.service.config import Config
+from maa.service.accepting import Acceptor, ahead
+from maa.service.config import Config, Tls
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, Watchdog, metrics
 from maa.service.status_page import status_site
 from maa.service.tls import Certificate, TlsContext
+from maa.service.worker import Seat
 from maa.store.accounts import Accounts
 from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
@@ -41,7 +44,7 @@ from maa.transport.factory import PumpFactory
 from maa.transport.imap import imap_factory
 from maa.transport.pokes import Chores, HintReader, synced, tidied, unwatched
 from maa.transport.pop3 import pop3_factory
-from maa.transport.sessions import Sessions
+from maa.transport.sessions import Limits, Sessions
 
 STOP_SECONDS = 30.0
 """For a message that is being appended to arrive whole (R252)."""
@@ -64,7 +67,9 @@ class Server(Service):
         file: Path | None = None,
         announce: str = "",
         reactor: Any = None,
+        seat: Seat | None = None,
     ) -> None:
+        """`seat`: this is one of several workers, and the parent listens."""
         if reactor is None:
             from twisted.internet import reactor
         _raise_descriptor_limit()  # before it is looked at
@@ -72,20 +77,26 @@ class Server(Service):
         self._config = config
         self._file = file
         self._announce = announce
+        self._seat = seat
         self._ports: list[Any] = []
-        self.sessions = Sessions(reactor, reactor.callFromThread, seconds=time.monotonic)
+        self.sessions = Sessions(
+            reactor,
+            reactor.callFromThread,
+            Limits().shared(seat.workers if seat else 1),
+            seconds=time.monotonic,
+        )
         self._watchdog = Watchdog(self.sessions, reactor)
         self._watcher = Watcher()
         self._hints = HintReader(self._watcher)
         mail = config.mail
         self._accounts = Accounts(
-            str(config.state), MailPlaces.parse(mail.home, mail.inbox, mail.folders), self._watcher
+            str(config.state),
+            MailPlaces.parse(mail.home, mail.inbox, mail.folders),
+            self._watcher,
+            neighbours=seat is not None,
         )
         self._authenticator = Authenticator(_sources(config))
-        tls = config.tls
-        self._certificate = (
-            Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
-        )
+        self._certificate = seat.certificate if seat else certificate_of(config.tls)
         self._certificate_look = LoopingCall(self._look_at_certificate)
         self._rounds = LoopingCall(self._make_rounds)
 
@@ -100,6 +111,10 @@ class Server(Service):
         """Serve."""
         super().startService()
         logs.bridge()
+        if os.geteuid() == 0:
+            os.setgroups([])  # no user's mail is to be reached through them
+        if self._seat is not None:
+            self._ports = list(self._acceptors(self._seat))
         self.sessions.start()
         self._watchdog.start()
         lane = self.sessions.user_lane
@@ -113,9 +128,8 @@ class Server(Service):
             self._certificate_look.start(CERTIFICATE_LOOK_SECONDS, now=False)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._on_hangup)
-        if self._config.workers > 1:
-            _log.warning("workers = %d: this version serves with one", self._config.workers)
-        _log.info("maa %s serves as %s", __version__, self._config.hostname)
+        if self._seat is None:
+            _log.info("maa %s serves as %s", __version__, self._config.hostname)
         # What is loaded by now stays; the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
@@ -131,10 +145,17 @@ class Server(Service):
         for loop in (self._certificate_look, self._rounds):
             if loop.running:
                 loop.stop()
-        stopped = stop_listening(self._ports)
+        stopped = self.stop_accepting()
         stopped.addCallback(lambda _: self.sessions.stop(STOP_SECONDS))
         stopped.addCallback(lambda _: self._close())
         return stopped
+
+    def stop_accepting(self) -> Deferred[Any]:
+        """Take no more connections; those there are stay."""
+        if self._seat is not None:
+            self._seat.board.vacate(self._seat.number)
+        ports, self._ports = self._ports, []
+        return stop_listening(ports)
 
     def figures(self) -> Iterator[Metric]:
         """What the status page shows."""
@@ -149,6 +170,26 @@ class Server(Service):
         _log.info("stopped")
 
     def _listeners(self) -> Iterator[Listener]:
+        for name, factory in self._factories().items():
+            for endpoint in getattr(self._config.listen, name):
+                yield Listener(name, endpoint, factory())
+
+    def _acceptors(self, seat: Seat) -> Iterator[Acceptor]:
+        board, number = seat.board, seat.number
+
+        def leave() -> bool:
+            own = len(self.sessions.pumps)
+            board.sit(number, own)
+            return ahead(own, board.least(number))
+
+        factories = self._factories()
+        for name, listening in seat.sockets:
+            acceptor = Acceptor(self._reactor, listening, factories[name](), leave)
+            acceptor.start()
+            yield acceptor
+
+    def _factories(self) -> dict[str, Callable[[], Any]]:
+        """What serves each listener, by its name in `[listen]`."""
         config, certificate = self._config, self._certificate
         imap = ImapSettings(
             hostname=config.hostname,
@@ -164,16 +205,13 @@ class Server(Service):
         pop3_tls = certificate.pop3 if certificate else None
         shared = (self.sessions, self._accounts, self._authenticator)
 
-        made: dict[str, Callable[[], Any]] = {
+        return {
             "imap": lambda: imap_factory(*shared, imap, tls=imap_tls),
             "imaps": lambda: _over_tls(imap_tls, imap_factory(*shared, imap, implicit_tls=True)),
             "pop3": lambda: pop3_factory(*shared, pop3, tls=pop3_tls),
             "pop3s": lambda: _over_tls(pop3_tls, pop3_factory(*shared, pop3, implicit_tls=True)),
             "http": lambda: status_site(self.figures, config.hostname),
         }
-        for name, factory in made.items():
-            for endpoint in getattr(config.listen, name):
-                yield Listener(name, endpoint, factory())
 
     def _make_rounds(self) -> None:
         for mailbox in unwatched(self._accounts.listened()):
@@ -188,6 +226,11 @@ class Server(Service):
         if self._certificate is not None:
             certificate = self._certificate
             self._reactor.callFromThread(deferToThread, certificate.reload, True)
+
+
+def certificate_of(tls: Tls) -> Certificate | None:
+    """The configured certificate, read now."""
+    return Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
 
 
 def _sources(config: Config) -> list[Source]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, Final
 
 from twisted.internet.interfaces import ILoggingContext
@@ -26,6 +28,7 @@ _PAGE: Final = """<!doctype html>
 </html>
 """
 
+_name = attrgetter("name")
 Figures = Callable[[], Iterator[Metric]]
 
 
@@ -53,8 +56,9 @@ class _Page(Resource):
             b"content-security-policy", b"default-src 'none'; style-src 'unsafe-inline'"
         )
         rows = "\n".join(
-            f"<tr><td>{html.escape(metric.help)}<td>{metric.value:.15g}"
-            for metric in self._figures()
+            f"<tr><td>{html.escape(same[0].help)}"
+            + "".join(f"<td>{metric.value:.15g}" for metric in same)
+            for same in (list(group) for _, group in groupby(self._figures(), _name))
         )
         page = _PAGE.format(host=html.escape(self._hostname), version=__version__, rows=rows)
         return page.encode("utf-8")

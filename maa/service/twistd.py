@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,6 +45,7 @@ class Options(usage.Options):
 def makeService(options: Options) -> Service:
     """The service, complete; nothing listens before it starts."""
     from maa.service import demo  # only the demo makes certificates
+    from maa.service.fleet import Fleet
     from maa.service.server import Server
 
     if options["config"] is None:
@@ -55,4 +57,5 @@ def makeService(options: Options) -> Service:
         config = load(file)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
-    return Server(config, file=file)
+    count = config.workers or len(os.sched_getaffinity(0))
+    return Server(config, file=file) if count == 1 else Fleet(config, count, file=file)

@@ -12,7 +12,7 @@ import itertools
 import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
@@ -48,6 +48,15 @@ class Limits:
     """Without a client's taking any output: it is dropped (R226)."""
     closing_seconds: float = 60
     """For the client to take the farewell and close its side."""
+
+    def shared(self, processes: int) -> Limits:
+        """A process's part, where several serve: together they have these limits."""
+        return replace(
+            self,
+            connections=-(-self.connections // processes),
+            strangers=-(-self.strangers // processes),
+            strangers_per_address=-(-self.strangers_per_address // processes),
+        )
 
 
 @dataclass(slots=True)
