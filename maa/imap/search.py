@@ -42,6 +42,9 @@ from maa.message.octets import Wire, WireBytes
 from maa.message.words import folded
 from maa.store.errors import StoreError
 
+Decided = Callable[[Leaf, set[int]], set[int] | None]
+"""Of the positions those that meet a condition; None where that is not known yet."""
+
 _log = logging.getLogger(__name__)
 
 _BATCH: Final = 500
@@ -49,6 +52,8 @@ _HEADS_AT_ONCE: Final = 32
 _READ_AT_ONCE_OCTETS: Final = 1 << 20
 """Of small messages so much is looked at between two yields."""
 _NUMBERS_AT_ONCE: Final = 5000
+_AT_ONCE_IN_MEMORY: Final = 50_000
+"""Messages times conditions: more of them take longer than the reactor may be held (R249)."""
 _BADCHARSET: Final = b"BADCHARSET (US-ASCII UTF-8)"
 
 
@@ -84,35 +89,31 @@ def leaves(key: Key) -> list[Leaf]:
     return list(found)
 
 
-def evaluated(
-    key: Key, positions: set[int], truth: dict[Leaf, set[int]]
-) -> tuple[set[int], set[int]]:
+def evaluated(key: Key, positions: set[int], decided: Decided) -> tuple[set[int], set[int]]:
     """Of the positions: those that match, and those for which that is not decided.
 
-    `truth` has the matches of each condition that is decided for all positions. Recurses as
-    deep as `search_keys.DEPTH_MAX` allows.
+    Recurses as deep as `search_keys.DEPTH_MAX` allows.
     """
     match key:
         case All(keys):
             matched, undecided = positions, set[int]()
             for inner in keys:
-                yes, maybe = evaluated(inner, matched | undecided, truth)
+                yes, maybe = evaluated(inner, matched | undecided, decided)
                 undecided = (undecided & (yes | maybe)) | (matched & maybe)
                 matched = matched & yes
             return matched, undecided
         case Any(keys):
             matched, undecided = set(), set()
             for inner in keys:
-                yes, maybe = evaluated(inner, positions - matched, truth)
+                yes, maybe = evaluated(inner, positions - matched, decided)
                 matched = matched | yes
                 undecided = (undecided | maybe) - matched
             return matched, undecided
         case Not(inner):
-            yes, maybe = evaluated(inner, positions, truth)
+            yes, maybe = evaluated(inner, positions, decided)
             return positions - yes - maybe, maybe
-    if key in truth:
-        return truth[key] & positions, set()
-    return set(), positions
+    found = decided(key, positions)
+    return (set(), positions) if found is None else (found, set())
 
 
 class _Search:
@@ -126,9 +127,14 @@ class _Search:
         self._leaves = leaves(key)
         self._open: set[int] = set(range(len(state.view)))
         self._truth: dict[Leaf, set[int]] = {}
+        """Of conditions that reading decides: the matches."""
+        self._measures_of: dict[type[Leaf], dict[int, int | None]] = {}
+        """Sizes and dates by position, once they are known."""
 
     def run(self) -> Iterator[Step]:
         """Decide all messages; the result is in `matched`."""
+        if len(self._open) * len(self._leaves) > _AT_ONCE_IN_MEMORY:
+            yield SLOW
         self._from_memory()
         self._decide()
         stages: tuple[Callable[[list[Leaf]], Iterator[Step]], ...] = (
@@ -138,15 +144,35 @@ class _Search:
             self._bodies,
         )
         for stage, kind in zip(stages, (_is_measure, _is_slot, _is_header, _is_text), strict=True):
-            wanted = [leaf for leaf in self._leaves if leaf not in self._truth and kind(leaf)]
+            wanted = [leaf for leaf in self._leaves if kind(leaf) and not self._is_known(leaf)]
             if self._open and wanted:
-                self._truth.update((leaf, set()) for leaf in wanted)
+                if stage != self._measures:
+                    self._truth.update((leaf, set()) for leaf in wanted)
                 yield from stage(wanted)
                 self._decide()
 
     def _decide(self) -> None:
-        matched, self._open = evaluated(self._key, self._open, self._truth)
+        matched, self._open = evaluated(self._key, self._open, self._decided)
         self.matched |= matched
+
+    def _decided(self, leaf: Leaf, positions: set[int]) -> set[int] | None:
+        # What memory decides is found anew each time: to keep the matches of each of 1,000
+        # conditions would take megabytes a condition.
+        match leaf:
+            case InSet():
+                return facts.numbered(leaf, self._view) & positions
+            case HasFlag():
+                return facts.flagged(leaf, self._view, positions)
+            case Size() | Internal():
+                values = self._measures_of.get(type(leaf))
+                if values is None:
+                    return None
+                return facts.measured(leaf, {p: values.get(p) for p in positions})
+        found = self._truth.get(leaf)
+        return None if found is None else found & positions
+
+    def _is_known(self, leaf: Leaf) -> bool:
+        return leaf in self._truth or type(leaf) in self._measures_of
 
     def _unreadable(self, positions: Iterable[int]) -> None:
         """Of a message that cannot be read nothing can be said: it is not found."""
@@ -164,28 +190,20 @@ class _Search:
     # --- stages
 
     def _from_memory(self) -> None:
-        for leaf in self._leaves:
-            match leaf:
-                case InSet():
-                    self._truth[leaf] = facts.numbered(leaf, self._view)
-                case HasFlag():
-                    self._truth[leaf] = facts.flagged(leaf, self._view, self._open)
-                case Size() | Internal():
-                    values = facts.remembered_measures(leaf, self._view, self._open)
-                    if values is not None:
-                        self._truth[leaf] = facts.measured(leaf, values)
+        one_of_each = {type(leaf): leaf for leaf in self._leaves}
+        for leaf in one_of_each.values():
+            if isinstance(leaf, Size | Internal):
+                values = facts.remembered_measures(leaf, self._view, self._open)
+                if values is not None:
+                    self._measures_of[type(leaf)] = values
 
     def _measures(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
-        for positions in self._batches(_BATCH):
-            yield SLOW
-            uids = self._uids(positions)
-            for leaf in wanted:
-                if isinstance(leaf, Size | Internal):
-                    ask = self._mailbox.sizes
-                    if isinstance(leaf, Internal):
-                        ask = self._mailbox.internal_dates
-                    values = dict(zip(positions, ask(uids), strict=True))
-                    self._truth[leaf] |= facts.measured(leaf, values)
+        for kind in dict.fromkeys(map(type, wanted)):
+            ask = self._mailbox.sizes if kind is Size else self._mailbox.internal_dates
+            values = self._measures_of[kind] = {}
+            for positions in self._batches(_BATCH):
+                yield SLOW
+                values.update(zip(positions, ask(self._uids(positions)), strict=True))
 
     def _header_texts(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
         for positions in self._batches(_BATCH):

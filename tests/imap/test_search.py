@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from maa.imap.responses import ProtocolError
 from maa.imap.search import evaluated, leaves
 from maa.imap.search_keys import All, Any, HasFlag, Not
 from maa.message.octets import SMALL
+from maa.store.mailbox import Mailbox
 from maa.store.snapshot import StoreMode
 
 JAN_2000 = 946_684_800
@@ -278,7 +280,10 @@ def test_long_answers_come_in_pieces(tmp_path: Path) -> None:
 def test_evaluation_leaves_open_what_is_unknown() -> None:
     a, b = HasFlag("a"), HasFlag("b")
     everything = {1, 2, 3, 4}
-    truth: dict[object, set[int]] = {a: {1, 2}}
+
+    def decided(leaf: object, positions: set[int]) -> set[int] | None:
+        return {1, 2} & positions if leaf == a else None
+
     assert leaves(All((a, Not(Any((b, a)))))) in ([a, b], [b, a])
     for key, matched, undecided in (
         (All((a, b)), set(), {1, 2}),
@@ -291,7 +296,31 @@ def test_evaluation_leaves_open_what_is_unknown() -> None:
         (All(()), everything, set()),
         (All((Not(a), Any((a, b)))), set(), {3, 4}),
     ):
-        assert evaluated(key, everything, truth) == (matched, undecided)  # type: ignore[arg-type]
+        assert evaluated(key, everything, decided) == (matched, undecided)
+
+
+def test_R249_many_conditions_on_many_messages_are_no_work_for_the_reactor(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("maa.imap.search._AT_ONCE_IN_MEMORY", 6)
+    assert desk.found(b"SEARCH SEEN UNKEYWORD a") == [1, 2]
+    assert desk.slow == 0
+    assert desk.found(b"SEARCH SEEN UNKEYWORD a UNKEYWORD b") == [1, 2]
+    assert desk.slow == 1
+
+
+def test_sizes_are_asked_for_once_whatever_the_conditions(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def sizes(mailbox: Mailbox, uids: Sequence[int]) -> list[int | None]:
+        asked.append(len(uids))
+        return [100, 200, None]
+
+    monkeypatch.setattr(Mailbox, "sizes", sizes)
+    assert desk.found(b"SEARCH OR LARGER 150 NOT LARGER 50") == [2, 3]
+    assert asked == [3]
 
 
 def test_of_two_dates_the_first_counts(tmp_path: Path) -> None:
