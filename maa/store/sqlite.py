@@ -21,6 +21,8 @@ from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
 from maa.store.index import Change, Counters, MailboxRow, MessageRow
 
 SCHEMA = 1
+MIGRATIONS: dict[int, str] = {}
+"""By schema: the statements that make the next one of it. None is ever taken out."""
 BUSY_SECONDS = 10.0
 UIDVALIDITY_MAX = 2**31 - 1
 
@@ -122,6 +124,14 @@ class SqliteIndex:
                 "INSERT INTO flag_set VALUES (0, '');\nCOMMIT;"
             )
         found = int(self.get_setting("schema") or 0)
+        while found in MIGRATIONS and found < SCHEMA:
+            _log.info("index %s: schema %d becomes %d", self._db.path, found, found + 1)
+            # A step and its number in one transaction: a crash leaves one schema or the next.
+            self._db.script(
+                f"BEGIN IMMEDIATE;\n{MIGRATIONS[found]}\n"
+                f"UPDATE setting SET value = '{found + 1}' WHERE key = 'schema';\nCOMMIT;"
+            )
+            found += 1
         if found != SCHEMA:
             raise Unavailable(
                 f"{self._db.path} has schema {found}, this maa knows {SCHEMA}: "

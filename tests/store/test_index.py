@@ -1,9 +1,11 @@
 """The contract that every implementation of `maa.store.index.Index` must fulfil."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from maa.store import sqlite
 from maa.store.cache import ITEMS_MAX, open_cache
 from maa.store.errors import Unavailable
 from maa.store.index import Change, Counters
@@ -86,6 +88,35 @@ def test_an_index_of_a_newer_schema_is_refused(tmp_path: Path, index: SqliteInde
     index.close()
     with pytest.raises(Unavailable, match="schema 99"):
         open_index(tmp_path)
+
+
+def test_an_index_of_an_older_schema_is_brought_forward_step_by_step(
+    tmp_path: Path, index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = index.create_mailbox("INBOX")
+    index.close()
+    monkeypatch.setattr(sqlite, "SCHEMA", 3)
+    steps = {1: "CREATE TABLE more (a);", 2: "INSERT INTO more VALUES (7);"}
+    monkeypatch.setattr(sqlite, "MIGRATIONS", steps)
+    migrated = open_index(tmp_path)
+    assert migrated.mailboxes() == {"INBOX": row}
+    assert migrated.get_setting("schema") == "3"
+    migrated.close()
+    with sqlite3.connect(tmp_path / "index.db") as connection:
+        assert connection.execute("SELECT a FROM more").fetchall() == [(7,)]
+
+
+def test_a_migration_that_fails_leaves_the_index_as_it_was(
+    tmp_path: Path, index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.create_mailbox("INBOX")
+    index.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite, "SCHEMA", 2)
+        patched.setattr(sqlite, "MIGRATIONS", {1: "CREATE TABLE more (a); SELECT nonsense;"})
+        with pytest.raises(Unavailable):
+            open_index(tmp_path)
+    assert set(open_index(tmp_path).mailboxes()) == {"INBOX"}
 
 
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
