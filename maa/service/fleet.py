@@ -133,7 +133,9 @@ class Fleet(Service):
         self._young_deaths = 0
         self._replaced = 0
         self._stopped: Deferred[None] | None = None
-        self._lifeline: tuple[int, int] = (-1, -1)
+        # A pair of sockets: the end of one is something to read from the other, which of a pipe
+        # the reactor would not say.
+        self._lifeline = socket.socketpair()
 
     def privilegedStartService(self) -> None:
         """Bind the ports, while the process may bind those below 1024."""
@@ -160,7 +162,6 @@ class Fleet(Service):
         """Begin with the workers as soon as the reactor runs."""
         super().startService()
         logs.bridge()
-        self._lifeline = os.pipe2(os.O_CLOEXEC)
         signal.signal(signal.SIGHUP, self._on_hangup)
         # The workers share what is there now, and no collector is to touch it.
         gc.collect()
@@ -224,8 +225,8 @@ class Fleet(Service):
 
     def _seat(self, number: int) -> worker.Seat:
         """In the child: what it has of the service's; the rest is closed."""
-        reader, writer = self._lifeline
-        os.close(writer)
+        theirs, parents = self._lifeline
+        parents.close()
         bound = {id(one.port) for one in self._bound}
         for port in self._ports:
             if id(port) not in bound:
@@ -233,7 +234,7 @@ class Fleet(Service):
         for process in self._workers.values():
             process.close()
         sockets = [(one.name, one.socket) for one in self._bound]
-        return worker.Seat(number, self._board, sockets, self._count, reader, self._certificate)
+        return worker.Seat(number, self._board, sockets, self._count, theirs, self._certificate)
 
     def _draining(self) -> list[_Process]:
         return [process for process in self._workers.values() if process.draining]

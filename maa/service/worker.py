@@ -44,7 +44,7 @@ class Seat:
     sockets: Sequence[tuple[str, socket.socket]]
     """Listening, with their names in `[listen]`."""
     workers: int
-    lifeline: int
+    lifeline: socket.socket
     """Readable when the parent is dead."""
     certificate: Certificate | None
 
@@ -67,12 +67,12 @@ class Unserved(Factory):
 class _Lifeline:
     """Stops the worker when its parent dies."""
 
-    def __init__(self, reactor: Any, descriptor: int) -> None:
+    def __init__(self, reactor: Any, lifeline: socket.socket) -> None:
         self._reactor = reactor
-        self._descriptor = descriptor
+        self._lifeline = lifeline
 
     def fileno(self) -> int:
-        return self._descriptor
+        return self._lifeline.fileno()
 
     def doRead(self) -> None:
         _log.error("the parent is dead: worker %d stops", os.getpid())

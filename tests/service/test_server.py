@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 30
 CONFIGURATION = """
 hostname = "mail.example.org"
 state = "state"
-workers = 1
+workers = {workers}
 [listen]
 imap = ["tcp:{imap}:interface=127.0.0.1"]
 imaps = ["tcp:{imaps}:interface=127.0.0.1"]
@@ -50,6 +50,8 @@ def twistd(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 class Running:
     """A server of its own in a folder."""
 
+    workers = 1
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         probes = [socket.socket() for _ in range(4)]
@@ -61,7 +63,7 @@ class Running:
         new_certificate(folder / "cert.pem", folder / "key.pem")
         (folder / "passwd").write_text("joe:{PLAIN}secret\n")
         (folder / "passwd").chmod(0o600)
-        (folder / "maa.toml").write_text(CONFIGURATION.format(**vars(self)))
+        (folder / "maa.toml").write_text(CONFIGURATION.format(workers=self.workers, **vars(self)))
         self.process = twistd(folder, "--config", "maa.toml")
         assert self.process.stdout is not None
         for line in self.process.stdout:
