@@ -453,7 +453,7 @@ class Mailbox:
     # --- reading: maa.store.reading
 
     def read(self, uids: Sequence[int]) -> list[reading.Opened]:
-        """Open the leading messages, about 64 KiB worth and at least one; close each Wire."""
+        """Open the leading messages, about 256 KiB worth and at least one; close each Wire."""
         return reading.read(self, uids)
 
     def heads(self, uids: Sequence[int]) -> list[reading.Head]:

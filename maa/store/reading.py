@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HEADS_AT_ONCE = 256
 HEADS_OCTETS = 1 << 20
 READ_AT_ONCE = 256
+READ_OCTETS = 4 * CHUNK
 _LEARN_AT_ONCE = 1000
 
 Opened = tuple[int, Wire | StoreError]
@@ -24,31 +25,44 @@ T = TypeVar("T")
 
 
 def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
-    """Open the leading messages, about 64 KiB worth and at least one.
+    """Open the leading messages, about 256 KiB worth and at least one.
 
     What is seen on the way is remembered: the size and, from the same file, the date.
     """
-    maildrop = mailbox.maildrop
-
-    def dated_wire(descriptor: int) -> tuple[int, Wire]:
-        return maildrop.internal_date(descriptor), open_wire(descriptor)
-
+    maildrop, snapshot = mailbox.maildrop, mailbox.snapshot
     found: list[Opened] = []
-    facts: list[tuple[int, int, int]] = []
+    news: list[tuple[int, int, int]] = []
     octets = 0
     with mailbox.ledger.identity:
         for uid in uids[:READ_AT_ONCE]:
-            wire = _attempt(mailbox, uid, dated_wire)
-            if isinstance(wire, StoreError):
-                found.append((uid, wire))
+            # Of many messages nearly all are where the snapshot says: no more is done for these.
+            at = snapshot.position(uid)
+            if at is None:
+                found.append((uid, MessageGone(f"UID {uid} is expunged")))
                 continue
-            date, message = wire
-            found.append((uid, message))
-            facts.append((uid, message.size, date))
-            octets += message.size if type(message) is WireBytes else CHUNK
-            if octets >= CHUNK:
+            date = UNKNOWN
+            wire: Wire | StoreError
+            try:
+                descriptor = maildrop.open(snapshot.places[at])
+                if snapshot.dates[at] == UNKNOWN:
+                    date = maildrop.internal_date(descriptor)
+                wire = open_wire(descriptor)
+            except MessageGone:
+                wire = _attempt(mailbox, uid, open_wire)
+            except StoreError as error:
+                wire = error
+            except OSError as error:
+                wire = Unavailable(f"UID {uid}: {error}")
+            found.append((uid, wire))
+            if isinstance(wire, StoreError):
+                continue
+            if date != UNKNOWN or snapshot.sizes[at] == UNKNOWN:
+                news.append((uid, wire.size, date))
+            octets += wire.size if type(wire) is WireBytes else CHUNK
+            if octets >= READ_OCTETS:
                 break
-    _learn_new(mailbox, facts)
+    if news:
+        mailbox.learn(news)
     return found
 
 
@@ -162,17 +176,3 @@ def _attempt(mailbox: Mailbox, uid: int, of: Callable[[int], T]) -> T | StoreErr
     except StoreError as error:
         return error
     return MessageGone(f"UID {uid} is gone")
-
-
-def _learn_new(mailbox: Mailbox, facts: list[tuple[int, int, int]]) -> None:
-    snapshot = mailbox.snapshot
-    news = []
-    for fact in facts:
-        position = snapshot.position(fact[0])
-        if position is None:
-            continue
-        if snapshot.sizes[position] == UNKNOWN or snapshot.dates[position] == UNKNOWN:
-            date = UNKNOWN if snapshot.dates[position] != UNKNOWN else fact[2]
-            news.append((fact[0], fact[1], date))
-    if news:
-        mailbox.learn(news)
