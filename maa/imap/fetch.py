@@ -134,13 +134,14 @@ def _columns(mailbox: Mailbox, plan: Plan, batch: Batch) -> list[Column]:
 def _with_facts(
     mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
 ) -> list[Column]:
-    """With sizes and dates, read where nothing else told them."""
-    return [
-        read_facts_column(batch, item, mailbox)
-        if isinstance(item, Datum) and item in FACTS and None in column
-        else column
-        for item, column in zip(plan.items, columns, strict=True)
-    ]
+    """With sizes and dates, read where nothing else told them; reading may have, meanwhile."""
+    full = list(columns)
+    for place, item in enumerate(plan.items):
+        if isinstance(item, Datum) and item in FACTS and None in full[place]:
+            full[place] = facts_column(batch, item)
+            if None in full[place]:
+                full[place] = read_facts_column(batch, item, mailbox)
+    return full
 
 
 def _rows(progress: Progress, batch: Batch, columns: Sequence[Column]) -> list[bytes]:

@@ -177,8 +177,10 @@ class OneByOne:
             self._mailbox.sizes(closed)
             self._mailbox.internal_dates(closed)
 
-    def _with_facts(self, values: Sequence[bytes | None], uid: int) -> list[bytes | None]:
+    def _with_facts(self, values: Sequence[bytes | None], uid: int) -> Sequence[bytes | None]:
         """The values with size and date of a message that stays closed, from memory."""
+        if None not in values:
+            return values
         return [
             self._fact(item, uid) if value is None and isinstance(item, Datum) else value
             for item, value in zip(self._items, values, strict=True)

@@ -92,6 +92,8 @@ class Progress:
 
     def row(self, number: int, uid: int, values: Sequence[bytes | None]) -> bytes:
         """One answer without the values that are not known."""
+        if not self.seen and None not in values:
+            return self.plan.template % (number, *values)
         pairs = [
             b"%b %b" % (name(item), value)
             for item, value in zip(self.plan.items, values, strict=True)
