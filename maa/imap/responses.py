@@ -56,6 +56,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.ReadOnly: (b"NOPERM", b"The mailbox may only be read"),
     store.MessageGone: (b"EXPUNGEISSUED", b"Some of the messages are gone"),
     store.MaildropInUse: (b"INUSE", b"The mailbox is in use"),
+    store.TooManyKeywords: (b"LIMIT", b"There are too many keywords"),
     store.OverQuota: (b"OVERQUOTA", b"The quota leaves no room"),
     store.NoSpace: (b"OVERQUOTA", b"The disk is full"),
     store.LockTimeout: (b"INUSE", b"Another program holds the mailbox"),

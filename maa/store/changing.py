@@ -41,7 +41,10 @@ def store(
             old = snapshot.flag_ids[position]
             new = results.get(old)
             if new is None:
-                new = results[old] = table.number(mode.applied(table.sets[old], given))
+                flags = mode.applied(table.sets[old], given)
+                if not flags <= table.sets[old]:
+                    table.check(flags)
+                new = results[old] = table.number(flags)
             if new != old:
                 changes.append((uid, new))
         mailbox.commit(flags=changes)
@@ -220,8 +223,10 @@ class Incoming:
         """Let the message appear in the mailbox; its UID. NoSpace, MailboxGone."""
         mailbox = self._mailbox
         with mailbox.held():
-            place = self._arriving.finish(flags, internal_date)
             table = mailbox.ledger.table
+            flags = table.spelled(flags)
+            table.check(flags)
+            place = self._arriving.finish(flags, internal_date)
 
             def settle() -> None:
                 mailbox.expect((place,))
@@ -229,7 +234,7 @@ class Incoming:
                 mailbox.maildrop.flush()
 
             try:
-                arrival = (place, table.number(table.spelled(flags)))
+                arrival = (place, table.number(flags))
                 (uid,) = mailbox.commit(arrivals=[arrival], files=settle)
             except StoreError:
                 mailbox.maildrop.discard((place,))

@@ -47,6 +47,10 @@ class MaildropInUse(StoreError):
     """Another POP3 session holds the maildrop (RFC 1939 §4)."""
 
 
+class TooManyKeywords(StoreError):
+    """A message, or the account, would have more keywords than it may (R084)."""
+
+
 class OverQuota(StoreError):
     """The user's quota leaves no room."""
 

@@ -13,8 +13,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from typing import Final
 
 from maa.message.flags import DELETED, NONE, SEEN, Flags, interned
+from maa.store.errors import TooManyKeywords
 from maa.store.index import Counters, MessageRow
 
 UNKNOWN = -1
@@ -57,6 +59,12 @@ class Copied:
     targets: tuple[int, ...]
 
 
+FLAGS_MAX: Final = 100
+"""Of one message."""
+KEYWORDS_MAX: Final = 1000
+"""Different ones in an account, the flags of the system among them."""
+
+
 class FlagTable:
     """The flag sets of an account by small number; numbers are given once and stay."""
 
@@ -87,6 +95,14 @@ class FlagTable:
     def spelled(self, flags: Flags) -> Flags:
         """The flags with each keyword as the account first spelled it (R085)."""
         return interned(self._spelling.get(flag.lower(), flag) for flag in flags)
+
+    def check(self, flags: Flags) -> None:
+        """TooManyKeywords when a client may not set these: sets and spellings are for ever."""
+        if flags in self._ids:
+            return
+        new = sum(flag.lower() not in self._spelling for flag in flags)
+        if len(flags) > FLAGS_MAX or (new and len(self._spelling) + new > KEYWORDS_MAX):
+            raise TooManyKeywords
 
     def number(self, flags: Flags) -> int:
         """The number of a flag set; a new one is written to the index."""

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from maa.message.flags import DELETED, FLAGGED, RECENT, SEEN
-from maa.store.errors import MailboxGone, MessageGone, StoreError
+from maa.message.flags import DELETED, FLAGGED, NONE, RECENT, SEEN
+from maa.store.errors import MailboxGone, MessageGone, StoreError, TooManyKeywords
 from maa.store.mailbox import Mailbox
-from maa.store.snapshot import StoreMode
+from maa.store.snapshot import FLAGS_MAX, KEYWORDS_MAX, StoreMode
 from maa.store.view import Arrived, Expunged, FlagsChanged, KeywordsChanged
 from store.boxes import Boxes, tidied
 
@@ -83,6 +83,23 @@ def test_R085_a_keyword_keeps_its_first_spelling(inbox: Mailbox) -> None:
     inbox.store([1], StoreMode.ADD, frozenset({"$MDNSent"}))
     inbox.store([2], StoreMode.ADD, frozenset({"$mdnsent"}))
     assert inbox.snapshot.keywords == {"$MDNSent"}
+
+
+def test_R084_keywords_are_limited_for_a_message_and_for_the_account(inbox: Mailbox) -> None:
+    some = [f"k{number}" for number in range(KEYWORDS_MAX)]
+    with pytest.raises(TooManyKeywords):
+        inbox.store([1], StoreMode.ADD, frozenset(some[: FLAGS_MAX + 1]))
+    assert inbox.snapshot.flags(0) == NONE
+    with pytest.raises(TooManyKeywords):
+        for start in range(0, KEYWORDS_MAX + 1, FLAGS_MAX // 2):
+            inbox.store([1], StoreMode.REPLACE, frozenset(some[start : start + FLAGS_MAX // 2]))
+            inbox.store([2], StoreMode.ADD, frozenset({SEEN, FLAGGED, DELETED}))
+    inbox.store([1], StoreMode.ADD, frozenset({SEEN, some[0]}))  # what is known goes on working
+    inbox.store([1], StoreMode.REMOVE, frozenset({SEEN}))
+    incoming = inbox.incoming()
+    with pytest.raises(TooManyKeywords):
+        incoming.commit(frozenset(some[-FLAGS_MAX // 2 :]))
+    incoming.abort()
 
 
 def test_flags_set_by_another_program_are_merged_with_ours(boxes: Boxes, inbox: Mailbox) -> None:
