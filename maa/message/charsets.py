@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 Decoder = Callable[[bytes], str]
@@ -69,6 +70,8 @@ _ALIASES: Final = {
 }
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_.:+-]{0,39}")
 _BEYOND_ASCII: Final = re.compile(rb"[\x80-\xff]++")
+_RUNS: Final = 1000
+"""So many pieces that are not ASCII tell what a text is."""
 _ACCENTS: Final = bytes(range(0xC0, 0x100))
 _BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 
@@ -113,21 +116,22 @@ def guessed(data: bytes) -> str:
     sound = len(text) - len(text.encode("ascii", "ignore")) - damaged
     if sound and sound >= damaged:
         return text
-    runs = [len(run) for run in _BEYOND_ASCII.findall(data)]
+    runs = [match[0] for match in islice(_BEYOND_ASCII.finditer(data), _RUNS)]
     # A Chinese character is two octets, and words have several; accents stand alone.
-    if 2 * runs.count(1) <= len(runs):
+    if 2 * sum(len(run) == 1 for run in runs) <= len(runs):
         chinese = _strictly(data, "gb18030")
         if chinese is not None:
             return chinese
-    if _BINARY.search(data) is None and _is_western(data, runs):
+    if _is_western(runs) and _BINARY.search(data) is None:
         return data.decode("cp1252", "replace")
     return text
 
 
-def _is_western(data: bytes, runs: Sequence[int]) -> bool:
+def _is_western(runs: Sequence[bytes]) -> bool:
     """Whether most octets beyond ASCII are accented letters, and most stand between plain ones."""
-    accents = len(data) - len(data.translate(None, _ACCENTS))
-    return 2 * accents >= sum(runs) and 2 * sum(octets < 3 for octets in runs) > len(runs)
+    octets = b"".join(runs)
+    others = len(octets.translate(None, _ACCENTS))
+    return 2 * others <= len(octets) and 2 * sum(len(run) < 3 for run in runs) > len(runs)
 
 
 def _strictly(data: bytes, charset: str) -> str | None:
