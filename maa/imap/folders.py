@@ -69,8 +69,8 @@ def list_mailboxes(state: Authenticated | Selected, command: ListMailboxes) -> A
         # The root and the separator, and no mailbox (R103).
         yield b'* LIST (\\Noselect) %b ""\r\n' % _separator(account)
         return Done(state, b"LIST completed")
+    yield SLOW  # also because a pattern may be long (R249)
     matches = _matcher(command, account.separator)
-    yield SLOW
     found = [listed for listed in account.mailboxes() if matches(listed.name)]
     yield b"".join(_lines(b"LIST", account, found))
     return Done(state, b"LIST completed")
@@ -79,8 +79,8 @@ def list_mailboxes(state: Authenticated | Selected, command: ListMailboxes) -> A
 def list_subscribed(state: Authenticated | Selected, command: ListMailboxes) -> Answer:
     """LSUB: subscribed names, whether or not they exist (RFC 3501 §6.3.9; R107)."""
     account = state.account
-    matches = _matcher(command, account.separator)
     yield SLOW
+    matches = _matcher(command, account.separator)
     existing = {listed.name: listed for listed in account.mailboxes()}
     subscribed = account.subscriptions()
     names = {name for name in subscribed if matches(name)}

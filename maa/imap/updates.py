@@ -20,6 +20,9 @@ from maa.store.view import Arrived, Expunged, KeywordsChanged, Update
 BATCH = 1000
 """Lines rendered together: an answer about 100,000 messages is not built in memory."""
 
+LARGE = 5000
+"""Of so many messages all may have changed: telling that may hold the reactor too long (R249)."""
+
 Telling = Generator[Said, Input | None, Selected]
 """Yields what the client is told, and returns the state in which it has been told."""
 
@@ -68,6 +71,8 @@ def refreshed(
     state: Selected, expunges: bool, by_uid: bool = False, mute: Stored | None = None
 ) -> Telling:
     """Tell the changes that memory knows of; none of EXPUNGE where they are held back (R061)."""
+    if len(state.view) > LARGE:
+        yield SLOW
     view, updates = state.view.refresh(expunges, mute)
     for update in updates:
         yield from rendered(update, by_uid, state.read_only)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maa.conversation import CLOSE, START_TLS, Peer
-from maa.imap import table
+from maa.imap import folders, table, updates
+from maa.imap.commands import ListMailboxes
 from maa.imap.session import BAD_MAX, Session
 from maa.imap.states import Answer, ImapSettings, LoggedOut, Selected
 from tests.imap.world import PEERS, SessionClient, SessionWorld
@@ -53,6 +54,39 @@ def test_a_delivery_makes_the_next_command_look_at_the_disk_once(make_world: Wor
     assert client.slow == before + 1
     client.ask(b"c NOOP")
     assert client.slow == before + 1
+
+
+def test_R249_what_may_be_long_to_tell_is_told_from_a_thread(
+    make_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world()
+    client = world.client(1)
+    client.ask(b"a SELECT INBOX")
+    world.client(2).ask(b"a SELECT INBOX")
+    for large, slow in ((2, 0), (1, 1)):
+        monkeypatch.setattr(updates, "LARGE", large)
+        world.client(2).ask(b"b STORE 1:2 +FLAGS (large%d)" % large)
+        before = client.slow
+        assert client.ask(b"b NOOP").count(b" FETCH (FLAGS (") == 2
+        assert client.slow == before + slow
+
+
+def test_R249_a_pattern_is_read_on_a_thread(
+    make_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_world().client(1)
+    seen: list[int] = []
+    real = folders._matcher
+
+    def matcher(command: ListMailboxes, separator: str) -> Callable[[str], bool]:
+        seen.append(client.slow)
+        return real(command, separator)
+
+    monkeypatch.setattr(folders, "_matcher", matcher)
+    for line in (b'a LIST "" "I%"', b'b LSUB "" "I%"'):
+        before = client.slow
+        assert b"INBOX" in client.ask(line)
+        assert seen.pop() == before + 1
 
 
 def test_R222_failed_logins_are_delayed_more_each_time(make_world: World) -> None:
