@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from maa.message.flags import DELETED, NONE, Flags
+from maa.message.flags import DELETED, NONE, Flags, is_system
 from maa.message.numbers import Uid
 from maa.store.errors import MailboxGone, MessageGone, StoreError
 from maa.store.maildrop import Maildrop
@@ -42,7 +42,7 @@ def store(
             new = results.get(old)
             if new is None:
                 flags = mode.applied(table.sets[old], given)
-                if not flags <= table.sets[old]:
+                if any(not is_system(flag) for flag in flags - table.sets[old]):
                     table.check(flags)
                 new = results[old] = table.number(flags)
             if new != old:

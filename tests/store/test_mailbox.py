@@ -96,6 +96,8 @@ def test_R084_keywords_are_limited_for_a_message_and_for_the_account(inbox: Mail
             inbox.store([2], StoreMode.ADD, frozenset({SEEN, FLAGGED, DELETED}))
     inbox.store([1], StoreMode.ADD, frozenset({SEEN, some[0]}))  # what is known goes on working
     inbox.store([1], StoreMode.REMOVE, frozenset({SEEN}))
+    inbox.store([3], StoreMode.REPLACE, frozenset(some[:FLAGS_MAX]))
+    inbox.store([3], StoreMode.ADD, frozenset({DELETED}))  # or nobody could be rid of it
     incoming = inbox.incoming()
     with pytest.raises(TooManyKeywords):
         incoming.commit(frozenset(some[-FLAGS_MAX // 2 :]))
