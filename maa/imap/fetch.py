@@ -55,7 +55,7 @@ def fetch(state: Selected, command: Fetch) -> Answer:
             positions = command.messages.positions_of_numbers(len(view))
         except ValueError:
             raise ProtocolError("there is no such message") from None
-    plan = Plan.of(command.items, command.by_uid)
+    plan = Plan.of(tuple(command.items), command.by_uid)
     progress = Progress(plan, view)
     for start in range(0, len(positions), plan.rows):
         some = positions[start : start + plan.rows]

@@ -10,12 +10,11 @@ from maa.conversation import CLOSE, SLOW, Step
 from maa.imap import render
 from maa.imap.columns import Batch, Column, shown_facts
 from maa.imap.fetch_items import Datum, Item, Section
-from maa.imap.plan import FACTS, Progress, name
+from maa.imap.plan import FACTS, Progress
 from maa.imap.sections import (
     STRUCTURE,
     VALUE_OCTETS_MAX,
     Content,
-    cache_name,
     from_cache,
     packed_parts,
 )
@@ -38,18 +37,11 @@ class OneByOne:
     ) -> None:
         self._mailbox = mailbox
         self._progress = progress
+        self._plan = progress.plan
         self._items = progress.plan.items
-        self._kept_as = {item: cache_name(item) for item in self._items}
         self._batch = batch
         self._rows = list(zip(batch.numbers, batch.uids, zip(*columns, strict=True), strict=True))
-        self._sections = {
-            item: item
-            for item, kept_as in self._kept_as.items()
-            if isinstance(item, Section) and kept_as is None
-        }
-        self._wants_parts = any(section.path for section in self._sections)
-        self._streams = bool(self._sections)
-        """Some values may be long, and are sent as they are read."""
+        self._wants_parts = any(section and section.path for section in self._plan.sections)
         self._needed = [uid for _, uid, values in self._rows if self._lacks(values)]
         self._closed = frozenset(batch.uids).difference(self._needed)
         self._opened: list[tuple[int, Wire | StoreError]] = []
@@ -124,12 +116,14 @@ class OneByOne:
             return
         structure = self._structures.get(uid)
         content = Content(wire, packed_parts(structure))
-        if self._streams or not isinstance(wire, WireBytes):
+        if self._plan.streams or not isinstance(wire, WireBytes):
             yield from self._item_by_item(number, uid, values, content)
         else:
             full = [
-                self._ready(item, uid, content) if value is None else value
-                for item, value in zip(self._items, values, strict=True)
+                self._ready(item, kept_as, uid, content) if value is None else value
+                for item, kept_as, value in zip(
+                    self._items, self._plan.kept_as, values, strict=True
+                )
             ]
             self._put(self._progress.row(number, uid, full))
         if content.is_scanned and self._wants_parts:
@@ -142,18 +136,20 @@ class OneByOne:
         wire = content.wire
         on_disk = not isinstance(wire, WireBytes)
         before = b"* %d FETCH (" % number
-        for item, known in zip(self._items, values, strict=True):
+        plan = self._plan
+        columns = (plan.items, plan.names, plan.kept_as, plan.sections, values)
+        for item, name, kept_as, section, known in zip(*columns, strict=True):
             if on_disk:
                 yield from self._flush()
                 yield from self._slow()
             value: Value = known
-            if value is None and item in self._sections:
-                value = self._section(self._sections[item], uid, content)
+            if value is None and section is not None:
+                value = self._section(section, uid, content)
             elif value is None:
-                value = self._ready(item, uid, content)
+                value = self._ready(item, kept_as, uid, content)
             if value is None:
                 continue
-            self._put(before + name(item) + b" ")
+            self._put(b"%b%b " % (before, name))
             before = b" "
             if isinstance(value, range):
                 yield from self._stream(uid, wire, value)
@@ -198,9 +194,8 @@ class OneByOne:
 
     # --- values
 
-    def _ready(self, item: Item, uid: int, content: Content) -> bytes | None:
+    def _ready(self, item: Item, kept_as: str | None, uid: int, content: Content) -> bytes | None:
         """A value that is derived and remembered, a size or a date; None when it isn't known."""
-        kept_as = self._kept_as[item]
         if kept_as is None:
             return self._fact(item, uid)
         try:

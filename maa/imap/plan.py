@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from maa.imap import render
@@ -41,11 +42,24 @@ class Plan:
     """What must be read is in the header."""
     derives: bool
     """All that must be read is remembered, so one pass over the messages tells it."""
+    names: tuple[bytes, ...]
+    """What the answer to each item is called."""
+    kept_as: tuple[str | None, ...]
+    """Under which name each is remembered."""
+    sections: tuple[Section | None, ...]
+    """Those that are not remembered: they may be long, and are sent as they are read."""
+    streams: bool
+    """There are such."""
     template: bytes
 
     @classmethod
-    def of(cls, asked: Sequence[Item], by_uid: bool) -> Plan:
+    def of(cls, asked: tuple[Item, ...], by_uid: bool) -> Plan:
         """UID FETCH answers the UID, first unless asked for elsewhere (R072, Q-8)."""
+        short = sum(len(item.name) for item in asked) <= _REMEMBERED_OCTETS
+        return _remembered(asked, by_uid) if short else cls._made(asked, by_uid)
+
+    @classmethod
+    def _made(cls, asked: tuple[Item, ...], by_uid: bool) -> Plan:
         if by_uid and Datum.UID not in asked:
             asked = (Datum.UID, *asked)
         sees = any(isinstance(item, Section) and not item.peek for item in asked)
@@ -54,16 +68,26 @@ class Plan:
         )
         items = tuple(once)
         in_memory = IN_MEMORY.issuperset(items)
-        streamed = any(item not in IN_MEMORY and cache_name(item) is None for item in items)
+        kept_as = tuple(cache_name(item) for item in items)
+        sections = tuple(
+            item if isinstance(item, Section) and kept is None else None
+            for item, kept in zip(items, kept_as, strict=True)
+        )
+        streams = any(sections)
+        names = tuple(item.value if isinstance(item, Datum) else item.name for item in items)
         return cls(
             items,
             by_uid,
             sees,
-            _ROWS_IN_MEMORY if in_memory else _ROWS_READ if streamed or sees else _ROWS_CACHED,
+            _ROWS_IN_MEMORY if in_memory else _ROWS_READ if streams or sees else _ROWS_CACHED,
             in_memory,
             all(needs_head_only(item) for item in items if item not in IN_MEMORY),
-            not (streamed or in_memory),
-            render.template([name(item) for item in items]),
+            not (streams or in_memory),
+            names,
+            kept_as,
+            sections,
+            streams,
+            render.template(names),
         )
 
     def complete(self, columns: Sequence[Sequence[bytes | None]]) -> bool:
@@ -75,9 +99,9 @@ class Plan:
         )
 
 
-def name(item: Item) -> bytes:
-    """What the answer to an item is called."""
-    return item.value if isinstance(item, Datum) else item.name
+# Clients ask the same again and again, often of one message.
+_remembered = lru_cache(maxsize=64)(Plan._made)
+_REMEMBERED_OCTETS: Final = 1000
 
 
 @dataclass(slots=True)
@@ -95,8 +119,8 @@ class Progress:
         if not self.seen and None not in values:
             return self.plan.template % (number, *values)
         pairs = [
-            b"%b %b" % (name(item), value)
-            for item, value in zip(self.plan.items, values, strict=True)
+            b"%b %b" % (name, value)
+            for name, value in zip(self.plan.names, values, strict=True)
             if value is not None
         ]
         pairs += self.seen_flags(number, uid)
