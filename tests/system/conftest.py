@@ -104,8 +104,9 @@ _numbers = itertools.count(1)
 
 
 @contextmanager
-def _served(base: Path, everyone: list[User]) -> Iterator[Server]:
-    server = Server(base / f"server{next(_numbers)}", base / "home", everyone)
+def _served(base: Path, everyone: list[User], workers: int = 1) -> Iterator[Server]:
+    folder = base / f"server{next(_numbers)}"
+    server = Server(folder, base / "home", everyone, workers=workers)
     server.configure()
     try:
         server.start()
@@ -128,10 +129,23 @@ def server(_shared_server: Server) -> Iterator[Server]:
     assert not _shared_server.faults()
 
 
+@pytest.fixture(scope="module")
+def two_workers(base: Path, everyone: list[User]) -> Iterator[Server]:
+    """A server with two workers that a module's tests share."""
+    with _served(base, everyone, workers=2) as server:
+        yield server
+        assert not server.faults()
+
+
 @pytest.fixture
-def own_server(base: Path, everyone: list[User]) -> Iterator[Server]:
-    """A server of this test alone, to be stopped, killed or measured."""
-    with _served(base, everyone) as server:
+def own_server(
+    request: pytest.FixtureRequest, base: Path, everyone: list[User]
+) -> Iterator[Server]:
+    """A server of this test alone, to be stopped, killed or measured.
+
+    With as many workers as an indirect parameter says.
+    """
+    with _served(base, everyone, getattr(request, "param", 1)) as server:
         yield server
         assert not server.faults()
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ STOP_SECONDS = 40
 CONFIGURATION = """
 hostname = "localhost"
 state = "{folder}/state"
-workers = 1
+workers = {workers}
 
 [listen]
 imap = ["tcp:{imap}:interface=127.0.0.1"]
@@ -68,6 +69,7 @@ class Server:
     homes: Path
     users: list[User]
     auth: str = PASSWORD_FILE
+    workers: int = 1
     imap: int = 0
     imaps: int = 0
     pop3: int = 0
@@ -85,6 +87,7 @@ class Server:
         text = CONFIGURATION.format(
             folder=self.folder,
             homes=self.homes,
+            workers=self.workers,
             auth=self.auth.format(folder=self.folder),
             imap=self.imap,
             imaps=self.imaps,
@@ -123,9 +126,8 @@ class Server:
         deadline = time.monotonic() + START_SECONDS
         for port in (self.imap, self.imaps, self.pop3, self.pop3s):
             while True:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
+                if self.accepts(port):
+                    break
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"the server does not listen:\n{self.tail()}")
                 time.sleep(0.02)
@@ -153,6 +155,14 @@ class Server:
         assert self.process is not None
         os.killpg(self.pid, signal.SIGKILL)
         self.process.wait(10)
+        # The workers have the listening sockets too, and may end a little later.
+        while any(map(self.accepts, (self.imap, self.imaps, self.pop3, self.pop3s))):
+            time.sleep(0.005)
+
+    @staticmethod
+    def accepts(port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -170,6 +180,19 @@ class Server:
             children = Path(f"/proc/{pid}/task/{pid}/children")
             found += [int(word) for word in children.read_text().split()]
         return found
+
+    def worker_of(self, client: socket.socket) -> int:
+        """Which process serves a connection: the one that has the other end's inode."""
+        server, own = client.getpeername()[1], client.getsockname()[1]
+        for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+            _, local, remote, *rest = line.split()
+            if int(local[-4:], 16) == server and int(remote[-4:], 16) == own:
+                for pid in self.processes():
+                    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                        with suppress(FileNotFoundError):
+                            if os.readlink(descriptor) == f"socket:[{rest[6]}]":
+                                return pid
+        raise AssertionError("nobody serves it")
 
     def peak_octets(self) -> int:
         """The most resident memory since `forget_peak`, of all processes."""

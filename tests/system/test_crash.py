@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import pytest
+
 from . import messages
 from .clients import bodies, imap
 from .messages import as_sent
@@ -36,6 +38,7 @@ class Known:
         assert self.announced.setdefault((validity, uid), number) == number
 
 
+@pytest.mark.parametrize("own_server", [1, 2], indirect=True)
 def test_R247_killed_at_any_moment(own_server: Server, user: User) -> None:
     known = Known()
     rng = random.Random(20260302)
