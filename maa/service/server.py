@@ -91,7 +91,7 @@ class Server(Service):
         mail = config.mail
         self._accounts = Accounts(
             str(config.state),
-            MailPlaces.parse(mail.home, mail.inbox, mail.folders),
+            MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks),
             self._watcher,
             neighbours=seat is not None,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from dataclasses import replace
 from typing import Final
 
 from maa.store import names, roles
@@ -27,8 +28,7 @@ from maa.store.latch import Latch
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed
 from maa.store.mailbox import Mailbox
-from maa.store.maildir import Maildir
-from maa.store.names import INBOX, SEPARATOR, key
+from maa.store.names import INBOX, key
 from maa.store.places import MailPaths
 from maa.store.tree import Tree
 from maa.user import User
@@ -45,13 +45,12 @@ _log = logging.getLogger(__name__)
 class Account:
     """A user's mailboxes, shared by all sessions of this process."""
 
-    separator: Final = SEPARATOR
-
     def __init__(self, user: User, paths: MailPaths, state: str, ledger: Ledger) -> None:
         """An account whose `state` directory exists; `prepare` it before its first use."""
         self.user = user
         self.ledger = ledger
         self._state = state
+        self._slash = paths.folders_format == "mbox"
         self._latch = Latch(os.path.join(state, "pop3.lock"))
         self._tree = Tree(paths, state, ledger)
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
@@ -101,10 +100,22 @@ class Account:
         except FileNotFoundError:
             return 0
 
+    # --- names: where mailboxes are files in directories, clients see slashes
+
+    @property
+    def separator(self) -> str:
+        """What stands between the elements of a name (RFC 3501 §5.1.1)."""
+        return "/" if self._slash else names.SEPARATOR
+
+    def _inner(self, name: str) -> str:
+        """The name as the rest of the store has it, and back."""
+        return names.swapped(name) if self._slash else name
+
     # --- memory only
 
     def opened(self, name: str) -> Mailbox | None:
         """The mailbox, if it is open and nothing happened to it meanwhile."""
+        name = self._inner(name)
         mailbox = self._mailboxes.get(name)
         if mailbox is None:
             mailbox = self._mailboxes.get(key(names.normalised(name)))
@@ -124,14 +135,19 @@ class Account:
     def mailboxes(self) -> tuple[Listed, ...]:
         """Every mailbox and every parent that is none itself; INBOX first."""
         known = self._tree.listed_now()
-        if known is not None:
-            return known
-        with self.ledger.held():
-            self._look()
-            return self._tree.listed
+        if known is None:
+            with self.ledger.held():
+                self._look()
+                known = self._tree.listed
+        if self._slash:
+            return tuple(replace(line, name=self._inner(line.name)) for line in known)
+        return known
 
     def open(self, name: str) -> Mailbox:
         """The mailbox, up to date; MailboxNotFound, NotSelectable, InvalidName."""
+        return self._open(self._inner(name))
+
+    def _open(self, name: str) -> Mailbox:
         with self.ledger.held():
             self._look()
             inbox = names.normalised(name) == INBOX
@@ -149,10 +165,8 @@ class Account:
     def _new(self, folder: Folder | None) -> Mailbox:
         if folder is None:
             self._tree.make_inbox()
-            name, path = INBOX, self._tree.inbox
-        else:
-            name, path = folder.name, folder.path
-        mailbox = Mailbox(self._tree.row(name), Maildir(path), self.ledger)
+        name = INBOX if folder is None else folder.name
+        mailbox = Mailbox(self._tree.row(name), self._tree.maildrop(folder), self.ledger)
         mailbox.sync()
         if folder is not None:
             self._inodes[key(name)] = folder.inode
@@ -178,6 +192,9 @@ class Account:
 
     def create(self, name: str, use: str | None = None) -> None:
         """CREATE (RFC 3501 §6.3.3); MailboxExists, InvalidName, CannotChange."""
+        self._create(self._inner(name), use)
+
+    def _create(self, name: str, use: str | None = None) -> None:
         name = names.checked(name)
         with self._tree.changing():
             if name == INBOX or self._tree.find(name) is not None:
@@ -192,6 +209,7 @@ class Account:
 
     def delete(self, name: str) -> None:
         """DELETE: the mailboxes below it and its subscription stay (R099, R100)."""
+        name = self._inner(name)
         if names.normalised(name) == INBOX:
             raise CannotChange("INBOX cannot be deleted")
         with self._tree.changing():
@@ -207,11 +225,11 @@ class Account:
 
     def rename(self, old: str, new: str) -> None:
         """RENAME with all below it, and their subscriptions (R101, R102, Q-16)."""
-        new = names.checked(new)
+        old, new = self._inner(old), names.checked(self._inner(new))
         if names.normalised(old) == INBOX:
-            self.create(new)
-            inbox = self.open(INBOX)
-            inbox.move(list(inbox.snapshot.uids), self.open(new))
+            self._create(new)
+            inbox = self._open(INBOX)
+            inbox.move(list(inbox.snapshot.uids), self._open(new))
             return
         with self._tree.changing():
             moving = self._subtree(old)
@@ -239,17 +257,17 @@ class Account:
     def subscriptions(self) -> frozenset[str]:
         """The subscribed names, whether or not such mailboxes exist (R107)."""
         with self.ledger.held():
-            return self.ledger.index.subscriptions()
+            return frozenset(map(self._inner, self.ledger.index.subscriptions()))
 
     def subscribe(self, name: str) -> None:
         """SUBSCRIBE any name that a mailbox could have (R112, Q-17)."""
-        name = names.checked(name)
+        name = names.checked(self._inner(name))
         with self.ledger.held():
             self.ledger.index.subscribe(name)
 
     def unsubscribe(self, name: str) -> None:
         """UNSUBSCRIBE; a name that is not subscribed is no error (R112)."""
-        wanted = key(names.normalised(name))
+        wanted = key(names.normalised(self._inner(name)))
         with self.ledger.held():
             for subscribed in self.ledger.index.subscriptions():
                 if key(subscribed) == wanted:

@@ -59,6 +59,9 @@ class Found:
 class Folders:
     """The folders in one Maildir. All methods may block and raise Unavailable, NoSpace."""
 
+    hidden = False
+    """Only names with a dot in front say anything of mailboxes."""
+
     def __init__(self, root: str) -> None:
         self.root = root
 

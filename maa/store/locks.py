@@ -25,6 +25,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -39,7 +40,7 @@ NAMELESS_SECONDS: Final = 1024.0
 """The same of a dotlock that names no process, as procmail's: its own default."""
 _PAUSES: Final = (0.002, 0.005, 0.01, 0.02, 0.05)
 _NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
-_NO_LINKS: Final = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+_NO_NAMELESS: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 _OWN_CONTENT: Final = re.compile(rb"([0-9]{1,10})\n(\S+) (\S+) ([0-9]{1,20})\n")
 _ANY_CONTENT: Final = re.compile(rb"\s*([0-9]{1,10})\b")
 
@@ -47,14 +48,14 @@ _log = logging.getLogger(__name__)
 _complained: set[bytes] = set()
 
 
+@dataclass(frozen=True, slots=True)
 class Locks:
     """The site's way of locking."""
 
-    def __init__(
-        self, order: Sequence[str] = ("fcntl", "dotlock"), seconds: float = WAIT_SECONDS
-    ) -> None:
-        self.order = tuple(order)
-        self._seconds = seconds
+    order: Sequence[str] = ("fcntl", "dotlock")
+    """Of METHODS, the first to be taken first."""
+    seconds: float = WAIT_SECONDS
+    """How long is waited for another program."""
 
     @contextmanager
     def held(self, path: bytes, descriptor: int, write: bool) -> Iterator[None]:
@@ -62,7 +63,7 @@ class Locks:
 
         To read, a dotlock is taken as well: an MDA that knows no other may be just writing.
         """
-        until = time.monotonic() + self._seconds
+        until = time.monotonic() + self.seconds
         tries = 0
         while (taken := self._taken(path, descriptor, write)) is None:
             if time.monotonic() >= until:
@@ -178,18 +179,31 @@ def drop_if_stale(path: bytes) -> bool:
 
 def _make(name: bytes) -> None:
     """Make the lock with its content at once; OSError."""
+    folder = os.path.dirname(name)
+    try:
+        # Without a name at first: a kill leaves nothing.
+        descriptor = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o444)
+    except OSError as error:
+        if error.errno not in _NO_NAMELESS:
+            raise
+        _make_named(name)
+        return
+    try:
+        os.write(descriptor, _own_content())
+        # With a directory, though the path is absolute: else CPython does not follow the symlink.
+        own = b"/proc/self/fd/%d" % descriptor
+        os.link(own, name, src_dir_fd=descriptor, follow_symlinks=True)
+    finally:
+        os.close(descriptor)
+
+
+def _make_named(name: bytes) -> None:
     own = os.path.dirname(name) + b"/.maa-lock-" + secrets.token_hex(8).encode("ascii")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(own, flags, 0o444)
     try:
         os.write(descriptor, _own_content())
         os.link(own, name)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        lock = os.open(name, flags, 0o444)  # a file system without links, and so without NFS
-        os.write(lock, _own_content())
-        os.close(lock)
     finally:
         os.close(descriptor)
         os.unlink(own)

@@ -106,9 +106,13 @@ class Mbox:
         """Whether a spool file that is not there was removed, and its disk is still mounted."""
         with self._mutex, _translated(self.path):
             seen = self._table.seen
-            device = os.stat(os.path.dirname(self.path)).st_dev
+            try:
+                device = os.stat(os.path.dirname(self.path)).st_dev
+            except FileNotFoundError:
+                device = -1
             if seen is not None and seen.octets and seen.device != device:
-                raise Unavailable(f"{self.path} is gone: is its disk mounted?")
+                _log.error("%s is gone: is its disk mounted?", self.path)
+                raise Unavailable(f"{self.path} is gone")
             self._scan = None
             return True
 
@@ -378,6 +382,7 @@ class Mbox:
             elif not data and not ends_in_line(descriptor, message):
                 data = b"\n"
             _write(copy, data)
+            os.lseek(copy, 0, os.SEEK_SET)
             date = arrived(message)
             os.utime(copy, (date, date))
         except BaseException:

@@ -35,6 +35,7 @@ WINDOW: Final = 8 << 20
 # The plan's token, number, position, octets, CRC, and whether it is the record of what is cut off.
 _HEAD: Final = struct.Struct("<16sQQQI?")
 _STALE_OCTETS: Final = 1 << 16
+_MARK_OCTETS: Final = 256
 _PRIVATE: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Extent = tuple[int, int]
@@ -89,6 +90,7 @@ class Journal:
             "size": size,
             "to": to,
             "kept": kept,
+            "marks": _marks(descriptor, to, kept),
         }
         octets = _HEAD.size + min(self._window, sum(stop - start for start, stop in kept))
         for path in self._windows:
@@ -208,7 +210,7 @@ class Journal:
                 self._forget_plan()  # it was truncated, whatever was delivered since
                 return
         behind = last.position + (0 if last.done else len(last.data))
-        if found.st_ino != plan["inode"] or not _is_as_planned(descriptor, plan, behind):
+        if found.st_ino != plan["inode"] or not _is_as_planned(descriptor, plan, last):
             _log.error("%s was rewritten by another program after a crash of ours", path)
             os.replace(self._plan, self._plan + ".abandoned")
             return
@@ -275,13 +277,34 @@ def _stream(descriptor: int, kept: Sequence[Sequence[int]], position: int, octet
     return b"".join(pieces)
 
 
-def _is_as_planned(descriptor: int, plan: dict[str, Any], moved: int) -> bool:
-    """Whether the extents that are still to be moved begin where they did."""
+def _marks(descriptor: int, to: int, kept: Sequence[Sequence[int]]) -> list[int]:
+    """By what the plan's file is known again: in front of the first hole, then of each extent."""
+    marks = [_mark(descriptor, max(0, to - _MARK_OCTETS), to)]
+    return marks + [_mark(descriptor, start, stop) for start, stop in kept]
+
+
+def _mark(descriptor: int, start: int, stop: int) -> int:
+    """The CRC of the first octets of an extent."""
+    return zlib.crc32(read_at(descriptor, start, min(_MARK_OCTETS, stop - start)))
+
+
+def _is_as_planned(descriptor: int, plan: dict[str, Any], last: _Window) -> bool:
+    """Whether what was moved and what is to be moved is where it should be."""
+    to, marks = plan["to"], plan["marks"]
     if os.fstat(descriptor).st_size < plan["size"]:
         return False
+    if _mark(descriptor, max(0, to - _MARK_OCTETS), to) != marks[0]:
+        return False
     position = 0
-    for start, stop in plan["kept"]:
-        if position >= moved and read_at(descriptor, start, 5) != b"From ":
+    behind = last.position + (0 if last.done else len(last.data))
+    for (start, stop), mark in zip(plan["kept"], marks[1:], strict=True):
+        at = to + position
+        if position >= behind:
+            if _mark(descriptor, start, stop) != mark:
+                return False
+        elif position + _MARK_OCTETS <= last.position and (
+            _mark(descriptor, at, at + stop - start) != mark
+        ):
             return False
         position += stop - start
     return True

@@ -24,6 +24,18 @@ _ENCODED = re.compile(r"&([A-Za-z0-9+,]*)-")
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+_SWAPPED: Final = str.maketrans("./", "/.")
+
+
+def swapped(name: str) -> str:
+    """A name whose separator is a slash in the form of this module, and back again.
+
+    Mailboxes that are files in directories have names such as `Work/2026.old`. In all of the
+    store but `maa.store.mbox_folders` the separator is a dot, and then that is `Work.2026/old`.
+    """
+    return name.translate(_SWAPPED)
+
+
 def normalised(name: str) -> str:
     """The name as it is meant: INBOX in capitals, no separator at the end (R093, L-14, Q-2)."""
     head, separator, rest = name.removesuffix(SEPARATOR).partition(SEPARATOR)

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from maa.store.errors import Unavailable
+from maa.store.locks import Locks
 from maa.user import User, usable_name
 
 _log = logging.getLogger(__name__)
 
+LOCKS: Final = ("fcntl", "dotlock")
+FORMATS: Final = ("maildir", "mbox")
 FIELDS: Final = ("user", "local", "domain", "home")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _DOMAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -26,7 +30,7 @@ class Place:
     """A template of the form `FORMAT:PATH`."""
 
     format: str
-    """Always `maildir` as yet."""
+    """`maildir` or `mbox`."""
     path: str
     """Absolute, or beginning with `~/` for `{home}/`; with FIELDS in braces."""
 
@@ -34,10 +38,8 @@ class Place:
     def parse(cls, text: str) -> Place:
         """The place that a configuration names; ValueError says what is wrong with it."""
         format, colon, path = text.partition(":")
-        if format == "mbox" and colon:
-            raise ValueError("mbox is not supported yet: use maildir:PATH")
-        if format != "maildir" or not colon:
-            raise ValueError(f"{text!r} is no place: use maildir:PATH")
+        if format not in FORMATS or not colon:
+            raise ValueError(f"{text!r} is no place: use maildir:PATH or mbox:PATH")
         return cls(format, checked_template(path))
 
 
@@ -58,10 +60,10 @@ def checked_template(path: str, home: bool = True) -> str:
     allowed = FIELDS if home else FIELDS[:-1]
     if home and path.startswith("~/"):
         path = "{home}" + path[1:]
-    for field in _FIELD.findall(path):
-        if field not in allowed:
+    for named in _FIELD.findall(path):
+        if named not in allowed:
             choice = " ".join(f"{{{name}}}" for name in allowed)
-            raise ValueError(f"{{{field}}} is unknown: use {choice}")
+            raise ValueError(f"{{{named}}} is unknown: use {choice}")
     if not path.startswith(("/", "{home}")):
         raise ValueError(f"{path!r} is not absolute: begin with / or {{home}}")
     if "\0" in path or ".." in path.split("/"):
@@ -74,9 +76,14 @@ class MailPaths:
     """Where one user's mail is."""
 
     inbox: str
-    """The Maildir of the INBOX."""
+    """The Maildir or mbox file of the INBOX."""
     folders: str
-    """The Maildir whose `.Name` directories are the other mailboxes; may be the same."""
+    """The Maildir whose `.Name` directories are the other mailboxes, and may be INBOX's; or the
+    directory whose files they are."""
+    inbox_format: str = "maildir"
+    folders_format: str = "maildir"
+    locks: Locks = field(default_factory=Locks)
+    """How mbox files are locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +94,16 @@ class MailPlaces:
     """Used for users without a home of their own."""
     inbox: Place
     folders: Place
+    locks: Locks = field(default_factory=Locks)
 
     @classmethod
-    def parse(cls, home: str, inbox: str, folders: str) -> MailPlaces:
+    def parse(cls, home: str, inbox: str, folders: str, locks: Sequence[str] = LOCKS) -> MailPlaces:
         """The templates of a configuration; ValueError says what is wrong with one."""
         return cls(
             checked_template(home, home=False),
             Place.parse(inbox),
             Place.parse(folders),
+            Locks(tuple(locks)),
         )
 
     def of(self, user: User) -> MailPaths:
@@ -114,7 +123,11 @@ class MailPlaces:
         if not home.startswith("/"):
             raise ValueError(f"the home directory {home!r} is not absolute")
         return MailPaths(
-            _filled(inbox.path, user.name, home), _filled(folders.path, user.name, home)
+            _filled(inbox.path, user.name, home),
+            _filled(folders.path, user.name, home),
+            inbox.format,
+            folders.format,
+            self.locks,
         )
 
 

@@ -36,6 +36,9 @@ from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed, listed
 from maa.store.maildir import Maildir
+from maa.store.maildrop import Maildrop
+from maa.store.mbox import Mbox
+from maa.store.mbox_folders import MboxFolders
 from maa.store.names import INBOX, key
 from maa.store.places import MailPaths
 from maa.store.watch import Watch
@@ -50,7 +53,11 @@ class Tree:
 
     def __init__(self, paths: MailPaths, state: str, ledger: Ledger) -> None:
         self.inbox = paths.inbox
-        self.folders = Folders(paths.folders)
+        self.folders: Folders | MboxFolders = Folders(paths.folders)
+        if paths.folders_format == "mbox":
+            self.folders = MboxFolders(paths.folders, paths.inbox)
+        self._paths = paths
+        self._state = state
         self._ledger = ledger
         self._lock_path = os.path.join(state, "mailboxes.lock")
         self._changing = False
@@ -76,8 +83,8 @@ class Tree:
         return self.listed if self.trusted else None
 
     def _mark(self, name: str) -> None:
-        # Only dot directories are folders; the files of the INBOX beside them say nothing here.
-        if not name or name.startswith("."):
+        # Maildir++ folders begin with a dot, and mbox files do not.
+        if not name or name.startswith(".") != self.folders.hidden:
             self._stale = True
 
     # --- reading; the callers hold the ledger
@@ -225,8 +232,21 @@ class Tree:
                 _log.error("mailbox %r stays where it is: %s", name, error)
         self._ledger.index.set_setting(_RENAMING, "")
 
+    def maildrop(self, folder: Folder | None) -> Maildrop:
+        """The files of a mailbox; None: of INBOX."""
+        paths = self._paths
+        path = paths.inbox if folder is None else folder.path
+        if (paths.inbox_format if folder is None else paths.folders_format) == "mbox":
+            return Mbox(path, self._state, paths.locks, required=folder is not None)
+        return Maildir(path)
+
     def make_inbox(self) -> None:
-        """INBOX always exists (R093); but one that had mail and is gone is on another disk."""
+        """INBOX always exists (R093); but one that had mail and is gone is on another disk.
+
+        A spool file is the MDA's to make.
+        """
+        if self._paths.inbox_format == "mbox":
+            return
         if os.path.isdir(os.path.join(self.inbox, "cur")):
             return
         row = self._ledger.index.mailboxes().get(INBOX)

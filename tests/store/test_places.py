@@ -48,7 +48,7 @@ def test_a_relative_home_is_refused() -> None:
 
 def test_a_wrong_place_of_one_user_harms_only_that_user() -> None:
     with pytest.raises(Unavailable):
-        PLACES.of(User("joe", inbox="mbox:/var/mail/joe"))
+        PLACES.of(User("joe", inbox="mdbox:/var/mail/joe"))
     with pytest.raises(Unavailable):
         PLACES.of(User("joe", home="/", inbox="maildir:{home}"))
     assert PLACES.of(User("ann"))
@@ -57,7 +57,6 @@ def test_a_wrong_place_of_one_user_harms_only_that_user() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("mbox:/var/mail/{user}", "mbox is not supported yet"),
         ("maildir", "no place"),
         ("mbox", "no place"),
         ("mdbox:/x", "no place"),
