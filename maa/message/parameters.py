@@ -25,7 +25,7 @@ _CACHED_OCTETS: Final = 128
 _TOKEN = rb'[^\x00-\x20()<>@,;:\\"/\[\]?=\x7f]'
 _WELL_FORMED: Final = re.compile(
     rb"\s*+(%(t)b++)\s*+(?:/\s*+(%(t)b++)\s*+)?"
-    rb'((?:;\s*+%(t)b++\s*+=\s*+(?:%(t)b++|"[^"\\]*+")\s*+)*+);?\s*+\Z' % {b"t": _TOKEN}
+    rb'((?:;\s*+%(t)b++\s*+=\s*+(?:%(t)b++|"[^"\\]*+")\s*+)*);?\s*+\Z' % {b"t": _TOKEN}
 )
 _PARAMETER: Final = re.compile(
     rb';\s*+(%(t)b++)\s*+=\s*+(?:(%(t)b++)|"([^"\\]*+)")' % {b"t": _TOKEN}

@@ -40,7 +40,7 @@ _DIGEST: Final = (b"multipart", b"digest")
 _BLANKS: Final = b" \t\r\n"
 _CONTENT: Final = re.compile(
     rb"\r\ncontent-(type|transfer-encoding|id|description|disposition|language|location|md5)"
-    rb"[ \t]*+:[ \t]*+((?:[^\r]++|\r(?!\n)|\r\n(?=[ \t]))*+)",
+    rb"[ \t]*+:[ \t]*+((?:[^\r]++|\r\n[ \t]|(?=\r[^\n])\r|\r\Z)*+)",
     re.IGNORECASE,
 )
 _ENCODINGS: Final = {

@@ -10,7 +10,7 @@ from typing import Final
 from maa.message.charsets import charset_decoder, guessed
 
 _WORD: Final = re.compile(
-    rb"=\?([^?\s*]++)(?:\*[^?\s]*+)?\?([QqBb])\?([^?\r\n]*+(?:\?(?!=)[^?\r\n]*+){0,8}+)\?="
+    rb"=\?([^?\s*]++)(?:\*[^?\s]*+)?\?([QqBb])\?([^?\r\n]*+(?:(?=\?[^=])\?[^?\r\n]*+){0,8}+)\?="
 )
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]++")
 _PADDING: Final = re.compile(rb"=++")
