@@ -93,6 +93,7 @@ class Database:
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_FULL":
+        _log.warning("index %s: the disk is full", path)
         return NoSpace(f"{path}: the disk is full")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return LockTimeout(f"{path}: another process holds the index")

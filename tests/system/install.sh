@@ -2,7 +2,7 @@
 # Installs the Debian packages the system tests run, and only those that are missing.
 set -eu
 
-PACKAGES="ca-certificates curl fetchmail getmail6 isync procmail sasl2-bin"
+PACKAGES="ca-certificates curl fetchmail getmail6 isync procmail python3-venv sasl2-bin"
 
 missing=""
 for package in $PACKAGES; do
