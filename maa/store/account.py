@@ -26,8 +26,10 @@ from maa.store.hold import Hold
 from maa.store.keeper import Keeper
 from maa.store.latch import Latch
 from maa.store.ledger import Ledger
+from maa.store.leftovers import remove_leftovers
 from maa.store.listing import Listed
 from maa.store.mailbox import Mailbox
+from maa.store.maildir import Maildir
 from maa.store.names import INBOX, key
 from maa.store.places import MailPaths
 from maa.store.tree import Tree
@@ -168,6 +170,8 @@ class Account:
         name = INBOX if folder is None else folder.name
         mailbox = Mailbox(self._tree.row(name), self._tree.maildrop(folder), self.ledger)
         mailbox.sync()
+        if isinstance(mailbox.maildrop, Maildir):
+            remove_leftovers(mailbox.maildrop.path)
         if folder is not None:
             self._inodes[key(name)] = folder.inode
         return mailbox
