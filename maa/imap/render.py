@@ -142,7 +142,7 @@ def _leaf(said: Said) -> tuple[bytes, bytes]:
 
 
 # Of most texts only the numbers differ.
-_kept_leaf = lru_cache(maxsize=1024)(_leaf)
+_kept_leaf = lru_cache(maxsize=512)(_leaf)
 
 
 def _extension(

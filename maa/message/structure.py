@@ -127,7 +127,7 @@ def _raw(value: bytes) -> bytes:
     return value.replace(b"\r\n", b"").rstrip(_BLANKS)
 
 
-_facts_of_few = lru_cache(maxsize=2048)(_facts_of)
+_facts_of_few = lru_cache(maxsize=1024)(_facts_of)
 _HEADER_OCTETS_REMEMBERED: Final = 4096
 # Parts of one sender's messages have the same few lines as their headers, again and again.
 _facts_of_part = lru_cache(maxsize=2048)(_facts)

@@ -12,7 +12,11 @@ JOE = b'(("Joe" NIL "joe" "x.org"))'
 
 
 def shown(header: bytes) -> bytes:
-    return render.envelope(envelope(header + b"\r\n"))
+    """As of the message itself, and as of one inside another."""
+    header += b"\r\n"
+    outside, inside = render.envelope_of(header), render.envelope(envelope(header))
+    assert outside == inside
+    return outside
 
 
 def structure(message: bytes, extended: bool = True) -> bytes:
@@ -155,3 +159,19 @@ def test_field_names_with_a_percent_sign_do_no_harm() -> None:
     assert render.template([b"BODY[HEADER.FIELDS (A%B)]"]) % (1, b'""') == (
         b'* 1 FETCH (BODY[HEADER.FIELDS (A%B)] "")\r\n'
     )
+
+
+def test_what_was_rendered_before_is_that_of_the_same_part_only() -> None:
+    """Of parts that say the same, only numbers differ; BODY is no BODYSTRUCTURE without end."""
+    short, long = b"Content-ID: <1>\r\n\r\na\r\n", b"Content-ID: <1>\r\n\r\na\r\nb\r\n"
+    plain = b'("text" "plain" NIL "<1>" NIL "7BIT" %d %d'
+    for _ in range(2):
+        assert structure(short) == plain % (3, 1) + b" NIL NIL NIL NIL)"
+        assert structure(long) == plain % (6, 2) + b" NIL NIL NIL NIL)"
+        assert structure(long, extended=False) == plain % (6, 2) + b")"
+        assert structure(long.replace(b"1", b"2")) != structure(long)
+
+
+def test_R151_many_address_fields_are_read_once_each() -> None:
+    header = b"From: a@b\r\n" * 20_000
+    assert shown(header).count(b'(NIL NIL "a" "b")') == 60_000
