@@ -29,6 +29,8 @@ from maa.store.watch import Watch, Watcher
 LONG: Final = 1 << 20
 MANY: Final = 10_000
 """Of so many messages the rows are read again one by one; of more, all are."""
+LINES: Final = 1000
+"""So many lines about a mailbox are remembered; of more, only that there were many."""
 EVERYTHING: Final = b"*"
 # UIDs of at most ten digits: MAX_NUMBER is checked when they are read.
 _LINE: Final = re.compile(rb"^([0-9]{1,18}) (\*|[1-9][0-9:,]*)$", re.MULTILINE)
@@ -89,11 +91,18 @@ class Bulletin:
         told = []
         for number, uids in lines:
             mailbox_id = int(number)
-            if mailbox_id not in self._marks:
+            mark = self._marks.get(mailbox_id)
+            if mark is None:
+                continue
+            if mark() is None:  # nobody has that mailbox open any more
+                del self._marks[mailbox_id]
+                self._news.pop(mailbox_id, None)
                 continue
             if mailbox_id not in self._news:
                 told.append(mailbox_id)
-            self._news.setdefault(mailbox_id, []).append(uids)
+            news = self._news.setdefault(mailbox_id, [])
+            news.append(uids if len(news) < LINES else EVERYTHING)
+            del news[LINES + 1 :]
         return told
 
     def _everything(self) -> Sequence[int]:

@@ -20,7 +20,7 @@ class Followed:
     """(mod-sequence, UIDs that got it with other flags), ascending."""
     expunged: Collection[int]
     places: frozenset[bytes]
-    """Where messages that were changed, came or went are, or were last known to be."""
+    """Where something came, went or was renamed; not where only the index changed."""
 
 
 def followed(
@@ -45,10 +45,7 @@ def followed(
     gone = {uid for uid in asked if uid not in present and old.position(uid) is not None}
     arrivals = [row for row in rows if row[0] >= old.uidnext]
     changed = [row for row in rows if _differs(row, old)]
-    places = [place for _, place, _, _ in (*changed, *arrivals)]
-    places += [
-        old.places[p] for p in map(old.position, (*(r[0] for r in changed), *gone)) if p is not None
-    ]
+    places = _places_touched(old, changed, gone).union(row[1] for row in arrivals)
     new, flagged = _with_changes(old, changed, counters)
     if gone:
         new = new.without(frozenset(gone), counters)
@@ -56,7 +53,22 @@ def followed(
         new = new.extended(arrivals, counters)
     if new.counters != counters:
         new = new.counting(counters)
-    return Followed(new, flagged, gone, frozenset(places))
+    return Followed(new, flagged, gone, places)
+
+
+def _places_touched(
+    old: Snapshot, changed: Sequence[MessageRow], gone: Collection[int]
+) -> frozenset[bytes]:
+    places = set()
+    for uid, place, _, _ in changed:
+        position = old.position(uid)
+        if position is not None and old.places[position] != place:
+            places |= {old.places[position], place}
+    for uid in gone:
+        position = old.position(uid)
+        if position is not None:
+            places.add(old.places[position])
+    return frozenset(places)
 
 
 def _differs(row: MessageRow, old: Snapshot) -> bool:

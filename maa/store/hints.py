@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 from weakref import WeakMethod
 
@@ -47,6 +47,8 @@ class Hints:
         self._own: dict[bytes, int] = {}
         self._own_lock = threading.Lock()
         self._seen = ALL
+        # Where, and how often, as far as it is known.
+        self._strange: dict[bytes, int] | None = None
 
     @property
     def watched(self) -> bool:
@@ -76,17 +78,27 @@ class Hints:
                 strict=True,
             )
         ]
-        self._seen = ALL
+        self.put_back(ALL)
 
-    def taken(self) -> int:
-        """What happened so far; from now on only later hints count."""
+    def taken(self, explained: Collection[bytes] = ()) -> int:
+        """What happened so far; from now on only later hints count.
+
+        `explained` are places where another process of ours changed something, once each.
+        """
         self._watcher.drain()
-        seen, self._seen = self._seen, 0
+        with self._own_lock:
+            seen, self._seen = self._seen, 0
+            strange, self._strange = self._strange, {}
+        if strange and all(n == 1 and place in explained for place, n in strange.items()):
+            return 0
         return seen
 
     def put_back(self, seen: int) -> None:
         """What was `taken` is still to be looked at."""
-        self._seen |= seen
+        if seen:
+            with self._own_lock:
+                self._seen |= seen
+                self._strange = None
 
     def expect(self, places: Iterable[bytes]) -> None:
         """Each of these places is about to change by our own hand."""
@@ -114,7 +126,12 @@ class Hints:
                 if left > 0:
                     self._own[place] = left
             return
-        before, self._seen = self._seen, self._seen | what
+        with self._own_lock:
+            before, self._seen = self._seen, self._seen | what
+            if not place or len(self._strange or ()) > _OWN_AT_ONCE:
+                self._strange = None
+            elif self._strange is not None:
+                self._strange[place] = self._strange.get(place, 0) + 1
         if not before:
             tell = self._went_stale()
             if tell is not None:

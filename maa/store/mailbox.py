@@ -72,6 +72,8 @@ class Mailbox:
         self._hints = Hints(ledger.watcher, maildrop.watched(), self._went_stale, maildrop.only)
         self._stamp: tuple[int, ...] = ()
         self._loaded = False
+        self._explained: set[bytes] = set()
+        """Where other processes' commits explain a hint."""
         self._untidy: set[int] = set()
         self._facts_due: list[tuple[int, int, int]] = []
         self._first_recent = 1
@@ -174,7 +176,8 @@ class Mailbox:
             self._hints.watch()
             if not self._loaded:
                 self._load()
-            hints = self._hints.taken()
+            hints = self._hints.taken(self._explained)
+            self._explained.clear()
             try:
                 self._catch_up(hints, whole)
             except BaseException as error:
@@ -276,6 +279,7 @@ class Mailbox:
         except BaseException:
             bulletin.put_back(self.row.id)
             raise
+        self._explained |= now.places
         self._untidy.difference_update(now.expunged)
         self._first_recent = max(self._first_recent, now.snapshot.counters.first_recent)
         self._changes.extend(now.flagged)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from maa.message.octets import CHUNK, Wire, WireBytes, open_wire, read_head
+from maa.message.octets import CHUNK, Wire, WireBytes, crlf, open_wire, read_head
 from maa.store.errors import MessageGone, StoreError, Unavailable
 from maa.store.snapshot import UNKNOWN
 
@@ -34,6 +35,17 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
     news: list[tuple[int, int, int]] = []
     octets = 0
     with mailbox.ledger.identity:
+        together = () if maildrop.verbatim else _together(mailbox, uids[:READ_AT_ONCE])
+        if together:
+            news = [
+                (uid, wire.size, date)
+                for uid, wire, date in together
+                if (at := snapshot.position(uid)) is not None
+                and UNKNOWN in (snapshot.sizes[at], snapshot.dates[at])
+            ]
+            if news:
+                mailbox.learn(news)
+            return [(uid, wire) for uid, wire, _ in together]
         for uid in uids[:READ_AT_ONCE]:
             # Of many messages nearly all are where the snapshot says: no more is done for these.
             at = snapshot.position(uid)
@@ -64,6 +76,26 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
     if news:
         mailbox.learn(news)
     return found
+
+
+def _together(mailbox: Mailbox, uids: Sequence[int]) -> list[tuple[int, WireBytes, int]]:
+    """The leading messages with their dates, where the maildrop has them all in one file."""
+    snapshot = mailbox.snapshot
+    places = []
+    unknown = False
+    for uid in uids:
+        at = snapshot.position(uid)
+        if at is None:
+            break
+        places.append(snapshot.places[at])
+        unknown = unknown or snapshot.dates[at] == UNKNOWN
+    try:
+        found = mailbox.maildrop.contents(places, READ_OCTETS, unknown)
+    except StoreError:
+        return []  # whoever opens each will see why
+    return [
+        (uid, WireBytes(crlf(data)), date) for uid, (data, date) in zip(uids, found, strict=False)
+    ]
 
 
 def heads(mailbox: Mailbox, uids: Sequence[int]) -> list[Head]:
@@ -117,10 +149,17 @@ def _fill(mailbox: Mailbox, uids: Sequence[int], known: Callable[[int], bool]) -
     for start in range(0, len(unknown), _LEARN_AT_ONCE):
         facts = []
         with mailbox.ledger.identity:
-            for uid in unknown[start : start + _LEARN_AT_ONCE]:
-                size = _attempt(mailbox, uid, lambda fd: _measured(mailbox, fd))
-                if not isinstance(size, StoreError):
-                    facts.append((uid, *size))
+            left = deque(unknown[start : start + _LEARN_AT_ONCE])
+            while left:
+                together = _together(mailbox, tuple(left)) if not mailbox.maildrop.verbatim else ()
+                facts += [(uid, wire.size, date) for uid, wire, date in together]
+                for _ in together:
+                    left.popleft()
+                if not together:
+                    uid = left.popleft()
+                    size = _attempt(mailbox, uid, lambda fd: _measured(mailbox, fd))
+                    if not isinstance(size, StoreError):
+                        facts.append((uid, *size))
         mailbox.learn(facts)
 
 
@@ -158,16 +197,17 @@ def _column(mailbox: Mailbox, uids: Sequence[int], name: str) -> list[int | None
 def _attempt(mailbox: Mailbox, uid: int, of: Callable[[int], T]) -> T | StoreError:
     """Open a message where it is, or where it is now when another program moved it."""
     try:
-        for again in (False, True):
+        for times in range(3):
             position = mailbox.snapshot.position(uid)
             if position is None:
                 return MessageGone(f"UID {uid} is expunged")
             try:
                 descriptor = mailbox.maildrop.open(mailbox.snapshot.places[position])
             except MessageGone:
-                if again:
+                if times == 2:
                     raise
-                mailbox.sync(whole=True)
+                # First what is known to have happened, by another process of ours perhaps.
+                mailbox.sync(whole=times == 1)
                 continue
             try:
                 return of(descriptor)

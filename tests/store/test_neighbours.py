@@ -20,6 +20,8 @@ from maa.store import bulletin as bulletin_module
 from maa.store.errors import LockTimeout, MailboxGone, MaildropInUse
 from maa.store.latch import Latch
 from maa.store.mailbox import Mailbox
+from maa.store.maildir import Maildir
+from maa.store.reconcile import Differences
 from maa.store.shared import Shared
 from maa.store.snapshot import StoreMode
 from store.boxes import Boxes, tidied
@@ -328,3 +330,75 @@ def played(pair: Pair, steps: list[Step]) -> dict[int, set[str]]:
             assert not mine & recent
             recent |= mine
     return model
+
+
+class Listing(Mailbox):
+    """Counts how often the maildrop is listed."""
+
+    listings = 0
+
+    def _take(self, differences: Differences) -> None:
+        self.listings += 1
+        super()._take(differences)
+
+
+def listing(boxes: Boxes) -> Listing:
+    mailbox = Listing(
+        boxes.ledger.index.mailboxes()["INBOX"], Maildir(str(boxes.root / "INBOX")), boxes.ledger
+    )
+    mailbox.sync()
+    mailbox.listings = 0
+    return mailbox
+
+
+def test_files_that_another_process_changes_need_no_listing(pair: Pair) -> None:
+    kept, doomed = append(pair.a), append(pair.a)
+    b = listing(pair.boxes[1])
+    pair.a.store([kept], StoreMode.ADD, SEEN)
+    tidied(pair.a)
+    assert not b.fresh()
+    assert seen_by(b) == {kept: {"\\Seen"}, doomed: set()}
+    new = append(pair.a, FLAGGED)
+    pair.a.remove([doomed])
+    assert seen_by(b) == {kept: {"\\Seen"}, new: {"\\Flagged"}}
+    assert b.fresh()
+    assert b.listings == 0
+
+
+def test_what_other_programs_do_to_the_same_files_is_seen(pair: Pair) -> None:
+    uids = [append(pair.a) for _ in range(3)]
+    b = listing(pair.boxes[1])
+    pair.a.store(uids, StoreMode.ADD, SEEN)
+    tidied(pair.a)
+    first, second, third = (
+        pair.boxes[0].root / "INBOX" / os.fsdecode(place) for place in places(pair.a)
+    )
+    first.unlink()
+    second.rename(f"{second}F")
+    assert seen_by(b) == {uids[1]: {"\\Seen", "\\Flagged"}, uids[2]: {"\\Seen"}}
+    # The index's flags change, and no file: that explains nothing.
+    pair.a.store(uids[2:], StoreMode.ADD, FLAGGED)
+    third.unlink()
+    assert list(seen_by(b)) == uids[1:2]
+
+
+def places(mailbox: Mailbox) -> list[bytes]:
+    return mailbox.sync().places
+
+
+def test_news_is_kept_only_for_mailboxes_in_use(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulletin_module, "LINES", 3)
+    uids = []
+    for _ in range(9):
+        uids.append(append(pair.a))
+        assert not pair.b.fresh()
+    bulletin = pair.boxes[1].ledger.bulletin
+    assert len(bulletin._news[pair.b.row.id]) == 4
+    assert list(seen_by(pair.b)) == uids
+    mailbox_id = pair.b.row.id
+    pair.b = pair.a
+    append(pair.a)
+    bulletin.drain()
+    assert mailbox_id not in bulletin._news
