@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 
 from maa.store.identity import Identity
@@ -29,16 +30,38 @@ def append(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def as_mbox(data: bytes, second: int) -> bytes:
+    """A message as an MDA adds it, delivered at 17 Jul 1996 02:44:00 UTC and so many seconds."""
+    data = data.replace(b"\r\n", b"\n")
+    line = b"From joe Wed Jul 17 02:%02d:%02d 1996 +0000\n" % (44 + second // 60, second % 60)
+    quoted = re.sub(rb"(?m)^From ", b">From ", data)
+    return line + quoted + (b"" if data.endswith(b"\n") else b"\n") + b"\n"
+
+
+def remove_from_mbox(path: Path, number: int) -> None:
+    """What mail(1) does: lock, write all but this message (from 1) into the same file, unlock."""
+    with open(path, "r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        parts = re.split(rb"(?m)^(?=From )", file.read())[1:]
+        del parts[number - 1]
+        file.seek(0)
+        file.truncate()
+        file.write(b"".join(parts))
+
+
 class Mboxes:
     """An account whose mailboxes are mbox files; `reopened` forgets what is only in memory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, neighbours: bool = False) -> None:
         self.root = root
+        self.neighbours = neighbours
         self.closed = False
         self.watcher = Watcher()
         (root / "state").mkdir(exist_ok=True)
         (root / "mail").mkdir(exist_ok=True)
-        self.ledger = Ledger.open(root / "state", Identity.own(), self.watcher)
+        self.ledger = Ledger.open(
+            root / "state", Identity.own(), self.watcher, neighbours=neighbours
+        )
         self.locks = Locks(("fcntl", "dotlock"), seconds=2.0)
 
     def path(self, name: str = "INBOX") -> Path:
@@ -58,7 +81,7 @@ class Mboxes:
 
     def reopened(self) -> Mboxes:
         self.close()
-        return Mboxes(self.root)
+        return Mboxes(self.root, neighbours=self.neighbours)
 
     def close(self) -> None:
         if self.closed:

@@ -6,6 +6,7 @@ what is on disk. `test_two_processes.py` has real ones.
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -25,15 +26,17 @@ from maa.store.reconcile import Differences
 from maa.store.shared import Shared
 from maa.store.snapshot import StoreMode
 from store.boxes import Boxes, tidied
+from store.mboxes import Mboxes, texts
 
+_numbers = itertools.count(1)
 SEEN, FLAGGED = Flags({"\\Seen"}), Flags({"\\Flagged"})
 
 
 class Pair:
     """The same mailbox as two processes have it."""
 
-    def __init__(self, root: Path) -> None:
-        self.boxes = (Boxes(root, neighbours=True), Boxes(root, neighbours=True))
+    def __init__(self, root: Path, kind: type[Boxes] | type[Mboxes] = Boxes) -> None:
+        self.boxes = (kind(root, neighbours=True), kind(root, neighbours=True))
         self.a, self.b = (boxes.mailbox() for boxes in self.boxes)
 
     def close(self) -> None:
@@ -51,7 +54,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
 
 def append(mailbox: Mailbox, flags: Flags = Flags()) -> int:  # noqa: B008
     incoming = mailbox.incoming()
-    incoming.write(b"Subject: x\r\n\r\nbody\r\n")
+    incoming.write(b"Subject: %d\r\n\r\nbody\r\n" % next(_numbers))
     return incoming.commit(flags)
 
 
@@ -280,21 +283,39 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_any_interleaving_of_two_processes_is_one_history(steps: list[Step]) -> None:
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_interleaving_over_a_maildir_is_one_history(steps: list[Step]) -> None:
+    compared(Boxes, steps)
+
+
+@given(STEPS)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_interleaving_over_an_mbox_is_one_history(steps: list[Step]) -> None:
+    compared(Mboxes, steps)
+
+
+def compared(kind: type[Boxes] | type[Mboxes], steps: list[Step]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        pair = Pair(Path(folder))
+        pair = Pair(Path(folder), kind)
         try:
             model = played(pair, steps)
             assert seen_by(pair.a) == seen_by(pair.b) == model
             for mailbox in (pair.a, pair.b):
                 tidied(mailbox)
             assert seen_by(pair.a) == seen_by(pair.b) == model
-            assert len(pair.boxes[0].files()) == len(model)
+            assert texts(pair.a) == texts(pair.b)
+            assert len(pair.a.maildrop.scan().places) == len(model)
             pair.boxes = (pair.boxes[0].reopened(), pair.boxes[1])
             assert seen_by(pair.boxes[0].mailbox()) == model
         finally:
             pair.close()
+
+
+def deliver(boxes: Boxes | Mboxes, number: int) -> None:
+    if isinstance(boxes, Boxes):
+        boxes.deliver(f"{number}.M{number}P1.host")
+    else:
+        boxes.deliver(next(_numbers))
 
 
 def played(pair: Pair, steps: list[Step]) -> dict[int, set[str]]:
@@ -309,7 +330,7 @@ def played(pair: Pair, steps: list[Step]) -> dict[int, set[str]]:
             if what == "append":
                 uid = append(mailbox, Flags(flags))
             else:
-                pair.boxes[who].deliver(f"{number}.M{number}P1.host")
+                deliver(pair.boxes[who], number)
                 (uid,) = set(mailbox.sync().uids) - set(model)
             assert uid > highest
             highest, model[uid] = uid, set(flags) if what == "append" else set()
