@@ -74,6 +74,10 @@ class Conversation(Protocol):
         """Octets fed and not yet consumed; `Pump` stops reading when this grows (R045)."""
 
     @property
+    def owner(self) -> str | None:
+        """Whose work the steps are, so that nobody gets all threads; None before login."""
+
+    @property
     def logged_in(self) -> bool:
         """A user is logged in: other worker threads, limits and timeouts apply (R222)."""
 

@@ -134,6 +134,12 @@ class Session:
         return self._frames.held_octets
 
     @property
+    def owner(self) -> str | None:
+        """The user's name."""
+        state = self._state
+        return state.account.user.name if isinstance(state, Authenticated | Selected) else None
+
+    @property
     def logged_in(self) -> bool:
         """A user is logged in (R222)."""
         return isinstance(self._state, Authenticated | Selected)

@@ -118,7 +118,7 @@ def admitted(state: Authorization, name: str, secret: str) -> Answer:
         hold.release()
         raise
     count = len(maildrop.uids)
-    return Done(Transaction(connection, maildrop, hold), ok(b"%d messages" % count))
+    return Done(Transaction(connection, known.name, maildrop, hold), ok(b"%d messages" % count))
 
 
 def _held(account: Account, seconds: float) -> Generator[Said, bytes | None, Hold]:

@@ -87,6 +87,11 @@ class Session:
         return self._lines.held_octets
 
     @property
+    def owner(self) -> str | None:
+        """The user's name."""
+        return self._state.user if isinstance(self._state, Transaction) else None
+
+    @property
     def logged_in(self) -> bool:
         """The maildrop is this session's."""
         return isinstance(self._state, Transaction)

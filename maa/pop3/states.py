@@ -66,6 +66,7 @@ class Transaction:
     """Logged in, and the maildrop is held by this session alone."""
 
     connection: Connection
+    user: str
     maildrop: Maildrop
     hold: Hold
 

@@ -346,8 +346,11 @@ class Pump:
         self._place = AWAY
         sessions = self._sessions
         sessions.counters.slow_steps += 1
-        lane = sessions.login_lane if self._stranger else sessions.user_lane
-        lane.put(self._work)
+        assert self._conversation is not None
+        if self._stranger:
+            sessions.login_lane.put(self._work)
+        else:
+            sessions.user_lane.put(self._work, self._conversation.owner)
 
     def _work(self) -> None:
         assert self._steps is not None

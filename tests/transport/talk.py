@@ -7,7 +7,7 @@ Lines are commands: `echo TEXT`, `slow TEXT`, `much N`, `delay TEXT`, `starttls`
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay, Peer, Step
@@ -22,7 +22,7 @@ class HandLane(Lane):
         super().__init__("hand", 0)
         self.jobs: list[Job] = []
 
-    def put(self, job: Job) -> None:
+    def put(self, job: Job, owner: Hashable = None) -> None:
         self.jobs.append(job)
 
     def run(self) -> int:
@@ -41,6 +41,7 @@ class Talk:
     wake: Callable[[], None]
     silence_seconds: float = 100.0
     logged_in: bool = False
+    owner: str | None = None
     heard: list[str] = field(default_factory=list)
     threads: list[str] = field(default_factory=list)
     taken: int = 0

@@ -32,6 +32,25 @@ def test_a_job_that_fails_is_logged_and_the_next_one_runs(
     assert "a job of lane test failed" in caplog.text
 
 
+def test_an_owner_whose_jobs_are_stuck_leaves_threads_to_others() -> None:
+    lane, gate, done = Lane("test", 4), threading.Event(), threading.Event()
+    order: list[int] = []
+    lane.start()
+
+    def stuck(number: int) -> None:
+        gate.wait(10)
+        order.append(number)
+
+    for number in range(6):
+        lane.put(lambda number=number: stuck(number), "ann")
+    lane.put(done.set, "bob")
+    assert done.wait(10) and not order
+    assert lane.waiting() == 5
+    gate.set()
+    lane.stop(10)
+    assert order == list(range(6)) and lane.waiting() == 0
+
+
 def test_a_stuck_job_does_not_keep_the_stop_waiting() -> None:
     lane, stuck = Lane("test", 1), threading.Event()
     lane.start()
