@@ -126,6 +126,12 @@ class Maildir:
             raise Unavailable("not a regular file")
         return descriptor
 
+    def contents(
+        self, places: Sequence[bytes], octets: int, dates: bool
+    ) -> list[tuple[bytes, int]]:
+        """Each is a file to be opened."""
+        return []
+
     def internal_date(self, descriptor: int) -> int:
         """The file's modification time, which delivery sets and nobody changes (R089)."""
         return int(os.fstat(descriptor).st_mtime)
@@ -325,6 +331,7 @@ def _store_error(path: str, error: OSError) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return MessageGone(f"{path}: not there")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        _log.warning("maildir %s: %s", path, error.strerror)
         return NoSpace(f"{path}: {error.strerror}")
     _log.error("maildir %s: %s", path, error)
     return Unavailable(f"{path}: {error.strerror}")

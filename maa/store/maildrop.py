@@ -86,6 +86,14 @@ class Maildrop(Protocol):
     def open(self, place: bytes) -> int:
         """A descriptor to read the message; MessageGone, Unavailable."""
 
+    def contents(
+        self, places: Sequence[bytes], octets: int, dates: bool
+    ) -> list[tuple[bytes, int]]:
+        """Octets and date (-1 unless asked for) of the leading messages, about so many octets.
+
+        Only where that is faster than to open each; what is not in it is to be opened.
+        """
+
     def internal_date(self, descriptor: int) -> int:
         """When the open message arrived, in seconds since the epoch (R089)."""
 

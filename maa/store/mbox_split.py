@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -63,6 +64,10 @@ _LETTERS: Final = {
     b"T"[0]: DRAFT,
 }
 _PSEUDO_SUBJECT = re.compile(rb"\nsubject:[ \t]*don't delete this message", re.IGNORECASE)
+
+
+File = int | bytes
+"""A descriptor, or the octets themselves."""
 
 
 class NotMbox(ValueError):
@@ -120,36 +125,36 @@ def status_fields(flags: Flags) -> bytes:
     return status + (b"X-Status: " + marks + b"\n" if marks else b"")
 
 
-def split(descriptor: int, start: int, size: int) -> Iterator[Message]:
+def split(file: File, start: int, size: int) -> Iterator[Message]:
     """The messages from the From_ line at `start`; NotMbox when there is none."""
-    if start < size and date_of(read_at(descriptor, start, _FROM_OCTETS_MAX)) is None:
+    if start < size and date_of(read_at(file, start, _FROM_OCTETS_MAX)) is None:
         raise NotMbox("no From_ line at the start")
-    froms = _from_lines(descriptor, start, size)
+    froms = _from_lines(file, start, size)
     following = next(froms, None)
     while start < size:
         while following is not None and following[0] <= start:
             following = next(froms, None)
-        message = _message(descriptor, start, size, following)
+        message = _message(file, start, size, following)
         yield message
         start = message.stop
 
 
-def message_at(descriptor: int, start: int, stop: int) -> Message:
+def message_at(file: File, start: int, stop: int) -> Message:
     """One message whose extent is known; NotMbox when it cannot be there."""
-    message = _message(descriptor, start, stop, None)
+    message = _message(file, start, stop, None)
     if not message.from_line.startswith(b"From "):
         raise NotMbox("no From_ line there")
     return message
 
 
-def digest(descriptor: int, message: Message) -> bytes:
+def digest(file: File, message: Message) -> bytes:
     """What identifies a message, whatever programs note in its header (R238)."""
     length = message.end - message.body_start
     body = message.body[:_DIGESTED_BODY]
     if len(body) < min(length, _DIGESTED_BODY):
-        body = read_at(descriptor, message.body_start, min(length, _DIGESTED_BODY))
+        body = read_at(file, message.body_start, min(length, _DIGESTED_BODY))
     header = message.visible_header
-    if not ends_in_line(descriptor, message):
+    if not ends_in_line(file, message):
         # As it will be when the next delivery has ended the line.
         length += bool(length)
         body += b"\n" if 0 < len(body) < _DIGESTED_BODY else b""
@@ -161,14 +166,14 @@ def digest(descriptor: int, message: Message) -> bytes:
     return known.hexdigest().encode("ascii")
 
 
-def ends_in_line(descriptor: int, message: Message) -> bool:
+def ends_in_line(file: File, message: Message) -> bool:
     """Whether the last line of the message has its line end."""
     behind = message.end - message.body_start
     if behind == 0:
         return message.header.endswith(b"\n") or not message.header
     if behind <= len(message.body):
         return message.body[behind - 1 : behind] == b"\n"
-    return read_at(descriptor, message.end - 1, 1) == b"\n"
+    return read_at(file, message.end - 1, 1) == b"\n"
 
 
 def date_of(text: bytes) -> int | None:
@@ -182,17 +187,24 @@ def date_of(text: bytes) -> int | None:
     numbers = [int(found[name] or 0) for name in ("day", "hour", "minute", "second")]
     if not 1 <= numbers[0] <= 31 or numbers[1] > 23 or numbers[2] > 59 or numbers[3] > 60:
         return None
-    moment = (int(found["year"]), month, *numbers)
+    day, hour, minute, second = numbers
+    moment = (int(found["year"]), month, day, hour)
     zone = found.get("zone2") or found["zone"] or b""
+    beyond = 60 * minute + second
     if zone[:1] in (b"+", b"-"):
         offset = 60 * (60 * int(zone[1:3]) + int(zone[3:]))
-        return calendar.timegm((*moment, 0, 1, 0)) - (offset if zone[:1] == b"+" else -offset)
+        return calendar.timegm((*moment, 0, beyond)) - (offset if zone[:1] == b"+" else -offset)
     if zone in (b"UTC", b"GMT", b"Z"):
-        return calendar.timegm((*moment, 0, 1, 0))
+        return calendar.timegm((*moment, 0, beyond))
+    began = _local_hour(*moment)
+    return None if began is None else began + beyond
+
+
+@lru_cache(maxsize=4096)
+def _local_hour(year: int, month: int, day: int, hour: int) -> int | None:
+    """When an hour of local time began: MDAs write that, as ctime(3) does."""
     try:
-        # MDAs write local time, as ctime(3) does.
-        year, month, day, hour, minute, second = moment
-        return int(time.mktime((year, month, day, hour, minute, second, 0, 1, -1)))
+        return int(time.mktime((year, month, day, hour, 0, 0, 0, 1, -1)))
     except (OverflowError, ValueError):
         return None
 
@@ -214,22 +226,22 @@ def arrived(message: Message) -> int:
     return 0
 
 
-def read_at(descriptor: int, offset: int, octets: int) -> bytes:
+def read_at(file: File, offset: int, octets: int) -> bytes:
     """So many octets from `offset`; fewer only at the end of the file."""
-    data = os.pread(descriptor, octets, offset)
-    while len(data) < octets and (
-        more := os.pread(descriptor, octets - len(data), offset + len(data))
-    ):
+    if isinstance(file, bytes):
+        return file[offset : offset + octets]
+    data = os.pread(file, octets, offset)
+    while len(data) < octets and (more := os.pread(file, octets - len(data), offset + len(data))):
         data += more
     return data
 
 
-def _from_lines(descriptor: int, start: int, size: int) -> Iterator[tuple[int, int]]:
+def _from_lines(file: File, start: int, size: int) -> Iterator[tuple[int, int]]:
     """(offset of a From_ line, octets of the empty line in front), ascending."""
     at = start
     # Read by blocks, never mapped: a file that another program truncates would kill us.
     while at < size:
-        block = read_at(descriptor, at, min(BLOCK + _FROM_OCTETS_MAX + 16, size - at))
+        block = read_at(file, at, min(BLOCK + _FROM_OCTETS_MAX + 16, size - at))
         for match in _FROM_LINE.finditer(block):
             if match.start() >= BLOCK:
                 break
@@ -239,12 +251,12 @@ def _from_lines(descriptor: int, start: int, size: int) -> Iterator[tuple[int, i
         at += BLOCK
 
 
-def _message(descriptor: int, start: int, size: int, following: tuple[int, int] | None) -> Message:
+def _message(file: File, start: int, size: int, following: tuple[int, int] | None) -> Message:
     """The message at `start`; `following`: the next From_ line, but for Content-Length."""
     limit = size if following is None else following[0]
     octets = _HEAD_OCTETS
     while True:
-        data = read_at(descriptor, start, min(octets, limit - start))
+        data = read_at(file, start, min(octets, limit - start))
         line_end = data.find(b"\n") + 1 or len(data)
         if data[line_end : line_end + 1] == b"\n" or data[line_end : line_end + 2] == b"\r\n":
             header_end = line_end + (1 if data[line_end : line_end + 1] == b"\n" else 2)
@@ -256,39 +268,39 @@ def _message(descriptor: int, start: int, size: int, following: tuple[int, int] 
         octets *= 4
     header = data[line_end:header_end]
     body_start = start + header_end
-    end, stop = _end(descriptor, header, body_start, size, following)
+    end, stop = _end(file, header, body_start, size, following)
     return Message(
         start, body_start, end, stop, data[:line_end], header, data[header_end : end - start]
     )
 
 
 def _end(
-    descriptor: int, header: bytes, body_start: int, size: int, following: tuple[int, int] | None
+    file: File, header: bytes, body_start: int, size: int, following: tuple[int, int] | None
 ) -> tuple[int, int]:
     """Where the body ends, and where the next message begins."""
     if b"ontent-" in header or b"CONTENT-" in header or b"content-" in header:
         match = _CONTENT_LENGTH.search(b"\n" + header)
-        stop = None if match is None else _landing(descriptor, body_start + int(match[1]), size)
+        stop = None if match is None else _landing(file, body_start + int(match[1]), size)
         if match is not None and stop is not None:
             return body_start + int(match[1]), stop
     if following is not None:
         return max(body_start, following[0] - following[1]), following[0]
     at = max(body_start - 1, size - 3)
-    tail = read_at(descriptor, at, size - at)
+    tail = read_at(file, at, size - at)
     blank = 1 if tail.endswith(b"\n\n") else 2 if tail.endswith(b"\n\r\n") else 0
     return max(body_start, size - blank), size
 
 
-def _landing(descriptor: int, end: int, size: int) -> int | None:
+def _landing(file: File, end: int, size: int) -> int | None:
     """Where the next message begins when Content-Length, which ends at `end`, is exact."""
     if end > size:
         return None
-    behind = read_at(descriptor, end, _FROM_OCTETS_MAX)
+    behind = read_at(file, end, _FROM_OCTETS_MAX)
     text = behind.lstrip(b"\r\n")
     blanks = len(behind) - len(text)
     if behind[:blanks] not in (b"", b"\n", b"\r\n", b"\n\n", b"\r\n\r\n"):
         return None
     if end + len(behind) == size and not text:
         return size
-    after_line = bool(blanks) or read_at(descriptor, end - 1, 1) == b"\n"
+    after_line = bool(blanks) or read_at(file, end - 1, 1) == b"\n"
     return end + blanks if after_line and date_of(text) is not None else None

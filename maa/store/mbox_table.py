@@ -19,7 +19,7 @@ from collections.abc import Container, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from maa.store.mbox_split import Message, NotMbox, digest, message_at, read_at, split
+from maa.store.mbox_split import File, Message, NotMbox, digest, message_at, read_at, split
 
 FORMAT = 1
 _SAMPLES = 16
@@ -147,11 +147,18 @@ class Table:
 
     def _append(self, start: int, place: bytes) -> None:
         key = place.partition(b":")[0]
-        known, _, alike = key.partition(b"-")
-        self._alike[known] = max(self._alike.get(known, 0), int(alike or 0) + 1)
+        if b"-" in key:
+            known, _, alike = key.partition(b"-")
+            self._alike[known] = max(self._alike.get(known, 0), int(alike) + 1)
         self._positions[key] = len(self.places)
         self.places.append(place)
         self.starts.append(start)
+
+    def _fill(self, starts: array[int], places: list[bytes]) -> None:
+        self._clear()
+        self.starts, self.places = starts, places
+        keys = [place.partition(b":")[0] for place in places]
+        self._positions = {key: position for position, key in enumerate(keys)}
 
     # --- our own changes
 
@@ -167,17 +174,15 @@ class Table:
     def removed(self, descriptor: int, positions: Sequence[int]) -> None:
         """Messages were cut out of the file by our own hand; ascending positions."""
         gone = set(positions)
-        rows = []
+        starts, places = array("q"), []
         moved = 0
-        for position, place in enumerate(self.places):
-            start, stop = self.extent(position)
+        for position, (start, place) in enumerate(zip(self.starts, self.places, strict=True)):
             if position in gone:
-                moved += stop - start
+                moved += self.extent(position)[1] - start
             else:
-                rows.append((start - moved, place))
-        self._clear()
-        for start, place in rows:
-            self._append(start, place)
+                starts.append(start - moved)
+                places.append(place)
+        self._fill(starts, places)
         self.seen = Seen.of(descriptor)
         self.save()
 
@@ -209,17 +214,15 @@ class Table:
                 places = file.read().split(b"\n") if count else []
             if form != FORMAT or len(starts) != count or len(places) != count:
                 return
-            self._clear()
-            for start, place in zip(starts, places, strict=True):
-                self._append(start, place)
+            self._fill(starts, places)
             self.seen = Seen(*known)
 
 
-def verified(descriptor: int, start: int, stop: int, place: bytes) -> Message | None:
+def verified(file: File, start: int, stop: int, place: bytes) -> Message | None:
     """The message at its place; None when another is there."""
     try:
-        message = message_at(descriptor, start, stop)
+        message = message_at(file, start, stop)
     except ValueError:
         return None
     known = place.partition(b":")[0].partition(b"-")[0]
-    return message if digest(descriptor, message) == known else None
+    return message if digest(file, message) == known else None

@@ -19,6 +19,16 @@ def sevens(data: bytes) -> Iterator[bytes]:
         yield data[place : place + 7]
 
 
+@pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
+def test_transcript_over_an_mbox(path: Path, tmp_path: Path) -> None:
+    transcript = Transcript.parse(path.read_text("utf-8"))
+    world = SessionWorld.of(transcript, tmp_path, mbox=True)
+    try:
+        play(transcript, world)
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("cut", [whole, byte_by_byte, sevens], ids=lambda cut: cut.__name__)
 @pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
 def test_transcript(path: Path, cut: Cut, tmp_path: Path) -> None:

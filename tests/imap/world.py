@@ -15,6 +15,7 @@ from maa.store.accounts import Accounts
 from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
+from tests.store.mboxes import append, as_mbox, remove_from_mbox
 from tests.transcripts.player import CLOSED, MAIL, Transcript
 
 PEERS = {
@@ -105,11 +106,14 @@ class SessionWorld:
         logged_in: bool = True,
         peer: Peer = PEERS["loopback"],
         settings: ImapSettings | None = None,
+        mbox: bool = False,
     ) -> None:
+        """`mbox`: INBOX is a spool file; the other mailboxes are Maildirs."""
         self.directory = directory
         self.home = directory / "home" / "joe"
         self.home.mkdir(parents=True)
         self.inbox = self.home / "Maildir"
+        self.spool = self.home / "spool" if mbox else None
         passwords = directory / "passwd"
         passwords.write_text("joe:{PLAIN}secret\nann:{PLAIN}other\nold:{PLAIN}x::::::nologin\n")
         passwords.chmod(0o600)
@@ -118,7 +122,9 @@ class SessionWorld:
         self.watcher = Watcher()
         self.accounts = Accounts(
             str(directory / "state"),
-            MailPlaces.parse(f"{directory}/home/{{user}}", mail, mail),
+            MailPlaces.parse(
+                f"{directory}/home/{{user}}", "mbox:{home}/spool" if mbox else mail, mail
+            ),
             self.watcher,
         )
         self.peer = peer
@@ -132,7 +138,7 @@ class SessionWorld:
             self.deliver(message)
 
     @classmethod
-    def of(cls, transcript: Transcript, directory: Path) -> SessionWorld:
+    def of(cls, transcript: Transcript, directory: Path, mbox: bool = False) -> SessionWorld:
         settings = ImapSettings(hostname="mail.example.org")
         for name, text in transcript.settings.items():
             kind = type(getattr(settings, name))
@@ -144,6 +150,7 @@ class SessionWorld:
             logged_in=not transcript.greeting,
             peer=PEERS[transcript.peer],
             settings=settings,
+            mbox=mbox,
         )
 
     def client(self, number: int) -> SessionClient:
@@ -158,6 +165,10 @@ class SessionWorld:
 
     def deliver(self, message: str) -> None:
         self.delivered += 1
+        if self.spool is not None:
+            append(self.spool, as_mbox((MAIL / message).read_bytes(), 25 + self.delivered))
+            self.settle()
+            return
         name = f"{1700000000 + self.delivered}.M{self.delivered}P1.host"
         temporary = self.inbox / "tmp" / name
         temporary.write_bytes((MAIL / message).read_bytes())
@@ -166,6 +177,10 @@ class SessionWorld:
         self.settle()
 
     def remove(self, number: int) -> None:
+        if self.spool is not None:
+            remove_from_mbox(self.spool, number)
+            self.settle()
+            return
         files = [*self.inbox.glob("new/*"), *self.inbox.glob("cur/*")]
         sorted(files, key=lambda path: path.name)[number - 1].unlink()
         self.settle()

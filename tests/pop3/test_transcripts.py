@@ -12,6 +12,18 @@ from tests.transcripts.player import Cut, Transcript, byte_by_byte, play, transc
 FOLDER = Path(__file__).parent.parent / "transcripts" / "pop3"
 
 
+@pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
+def test_transcript_over_an_mbox(path: Path, tmp_path: Path) -> None:
+    if path.stem == "retr-odd-messages":
+        pytest.skip("no mbox can have a header without end, or a last line without one")
+    transcript = Transcript.parse(path.read_text("utf-8"))
+    world = World.of(transcript, tmp_path, mbox=True)
+    try:
+        play(transcript, world)
+    finally:
+        world.close()
+
+
 @pytest.mark.parametrize("cut", [whole, byte_by_byte], ids=lambda cut: cut.__name__)
 @pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
 def test_transcript(path: Path, cut: Cut, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from maa.pop3.states import Pop3Settings
 from maa.store.accounts import Accounts
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
+from tests.store.mboxes import append, as_mbox, remove_from_mbox
 from tests.transcripts.player import CLOSED, MAIL, Transcript
 
 OWN_MAIL = Path(__file__).parent.parent / "transcripts" / "pop3" / "mail"
@@ -100,7 +101,9 @@ class World:
         logged_in: bool = True,
         peer: Peer = PEERS["loopback"],
         settings: Pop3Settings | None = None,
+        mbox: bool = False,
     ) -> None:
+        self.spool = directory / "home" / "joe" / "spool" if mbox else None
         self.inbox = directory / "home" / "joe" / "Maildir"
         for name in ("tmp", "new", "cur"):
             (self.inbox / name).mkdir(parents=True)
@@ -110,7 +113,8 @@ class World:
         self.authenticator = Authenticator([PasswordFile(str(passwords))])
         self.watcher = Watcher()
         mail = "maildir:{home}/Maildir"
-        places = MailPlaces.parse(f"{directory}/home/{{user}}", mail, mail)
+        inbox = "mbox:{home}/spool" if mbox else mail
+        places = MailPlaces.parse(f"{directory}/home/{{user}}", inbox, mail)
         self.accounts = Accounts(str(directory / "state"), places, self.watcher)
         self.peer = peer
         self.settings = settings or Pop3Settings(hostname="mail.example.org")
@@ -121,7 +125,7 @@ class World:
             self.deliver(message)
 
     @classmethod
-    def of(cls, transcript: Transcript, directory: Path) -> World:
+    def of(cls, transcript: Transcript, directory: Path, mbox: bool = False) -> World:
         settings = Pop3Settings(hostname="mail.example.org")
         for name, text in transcript.settings.items():
             kind = type(getattr(settings, name))
@@ -132,6 +136,7 @@ class World:
             logged_in=not transcript.greeting,
             peer=PEERS[transcript.peer],
             settings=settings,
+            mbox=mbox,
         )
 
     def client(self, number: int = 1) -> Client:
@@ -151,6 +156,9 @@ class World:
     def add(self, data: bytes) -> Path:
         """The MDA delivers these octets."""
         self.delivered += 1
+        if self.spool is not None:
+            append(self.spool, as_mbox(data, self.delivered))
+            return self.spool
         name = f"{1700000000 + self.delivered}.M{self.delivered}P1.host"
         temporary = self.inbox / "tmp" / name
         temporary.write_bytes(data)
@@ -163,6 +171,9 @@ class World:
         return sorted(found, key=lambda path: int(path.name.split(".")[0]))
 
     def remove(self, number: int) -> None:
+        if self.spool is not None:
+            remove_from_mbox(self.spool, number)
+            return
         self.files()[number - 1].unlink()
 
     def remove_all(self) -> None:
