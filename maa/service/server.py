@@ -118,6 +118,7 @@ class Server(Service):
         self.sessions.start()
         self._watchdog.start()
         lane = self.sessions.user_lane
+        lane.put(self._accounts.drop_dead_locks)
         self._syncs = Chores[Mailbox](lane, synced)
         Mailbox.on_stale = self._syncs.put
         Mailbox.on_untidy = Chores[Mailbox](lane, tidied).put

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from maa.store.account import Account
+from maa.store.dead_locks import drop_dead_locks
 from maa.store.errors import Unavailable
 from maa.store.folders import disk_errors, make_directories
 from maa.store.identity import Identity
@@ -88,6 +89,10 @@ class Accounts:
         """The mailboxes whose changes a session waits for; memory only."""
         accounts = [reference() for reference in self._accounts.valuerefs()]
         return [box for account in accounts if account is not None for box in account.listened()]
+
+    def drop_dead_locks(self) -> None:
+        """At the start: remove dotlocks that a killed process of ours left; may block."""
+        drop_dead_locks(self._state)
 
     def close(self) -> None:
         """Give all files back; the accounts must not be used any more."""

@@ -530,6 +530,14 @@ class Mbox:
             return
         self._swept = True
         self._make_state()
+        # For `maa.store.dead_locks`.
+        with suppress(FileExistsError):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            note = os.open(self._base + ".path", flags, 0o600)
+            try:
+                os.write(note, self._file)
+            finally:
+                os.close(note)
         for path in self._files("raw-"):
             with suppress(FileNotFoundError):
                 if time.time() - os.lstat(path).st_mtime > _ABANDONED_SECONDS:

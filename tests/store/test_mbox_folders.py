@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from maa.store.errors import (
     NotSelectable,
     Unavailable,
 )
+from maa.store.locks import take_dotlock
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.user import User
@@ -205,6 +207,24 @@ def test_hints_tell_of_deliveries_and_of_no_other_users(home: Home) -> None:
     append(spool / "joe", entry(2))
     assert not inbox.fresh()
     assert list(home.account.open("INBOX").snapshot.uids) == [1, 2]
+
+
+def test_L22_a_start_removes_the_locks_that_a_killed_process_left(home: Home) -> None:
+    spool = home.home / "spool" / "joe"
+    append(spool, entry(1))
+    home.account.open("INBOX")
+    child = os.fork()
+    if not child:
+        take_dotlock(os.fsencode(spool))
+        take_dotlock(os.fsencode(home.mail / "other"))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    home.accounts.drop_dead_locks()
+    assert os.listdir(spool.parent) == ["joe"]
+    assert (home.mail / "other.lock").exists()  # a mailbox that maa never had open
+    assert take_dotlock(os.fsencode(spool))
+    home.accounts.drop_dead_locks()
+    assert Path(f"{spool}.lock").exists()
 
 
 def test_a_spool_that_is_gone_is_not_an_empty_one(home: Home) -> None:
