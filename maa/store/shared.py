@@ -85,6 +85,8 @@ class Shared:
 
     def _locked(self, lock: bytes, seconds: float) -> bool:
         """The file belongs to the user, who may lock it too: nobody waits for that for ever."""
+        if self._descriptor < 0:
+            raise Unavailable(f"{self._path}: the account is closed")
         until = 0.0
         pause = 0.0001
         while True:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from maa.message.flags import Flags
 from maa.store import bulletin as bulletin_module
-from maa.store.errors import LockTimeout, MailboxGone, MaildropInUse
+from maa.store.errors import LockTimeout, MailboxGone, MaildropInUse, Unavailable
 from maa.store.latch import Latch
 from maa.store.mailbox import Mailbox
 from maa.store.maildir import Maildir
@@ -423,3 +423,13 @@ def test_news_is_kept_only_for_mailboxes_in_use(
     append(pair.a)
     bulletin.drain()
     assert mailbox_id not in bulletin._news
+
+
+def test_a_closed_account_is_no_fault_of_ours(tmp_path: Path) -> None:
+    boxes = Boxes(tmp_path, neighbours=True)
+    mailbox = boxes.mailbox()
+    boxes.ledger.close()
+    with pytest.raises(Unavailable):
+        mailbox.tidy()
+    assert mailbox.recent_unclaimed == 0
+    boxes.watcher.close()
