@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,7 +47,7 @@ sources = ["password-file"]
 password-file.path = "{folder}/passwd"
 [mail]
 home = "{folder}/{{user}}"
-inbox = "maildir:{{home}}/Maildir"
+inbox = "{inbox}"
 folders = "maildir:{{home}}/Maildir"
 """
 
@@ -62,22 +63,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="module")
-def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
-    folder = tmp_path_factory.mktemp("corpus")
-    loader = [sys.executable, str(CORPUS / "loader.py"), "maildir", str(folder / "joe/Maildir")]
-    (folder / "joe").mkdir()
-    subprocess.run(loader, check=True)
+@contextmanager
+def served(folder: Path, inbox: str) -> Iterator[tuple[int, int]]:
+    """The IMAP and POP3 ports of a server for joe, whose mail is below the folder."""
     imap, pop3 = free_port(), free_port()
     (folder / "passwd").write_text(f"joe:{{PLAIN}}pw:{os.getuid()}:{os.getgid()}::{folder}/joe::\n")
     (folder / "passwd").chmod(0o600)
-    (folder / "maa.toml").write_text(CONFIGURATION.format(folder=folder, imap=imap, pop3=pop3))
+    configuration = CONFIGURATION.format(folder=folder, imap=imap, pop3=pop3, inbox=inbox)
+    (folder / "maa.toml").write_text(configuration)
     with open(folder / "log", "wb") as log:
         server = subprocess.Popen(
             [TWISTD, "-n", "--pidfile=", "maa", "--config", folder / "maa.toml"],
             cwd=folder,
             stdout=log,
             stderr=log,
+            env={**os.environ, "TZ": "UTC"},
         )
     try:
         deadline = time.monotonic() + 30
@@ -90,6 +90,16 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
         server.send_signal(signal.SIGTERM)
         server.wait(30)
     assert "Traceback" not in (folder / "log").read_text()
+
+
+@pytest.fixture(scope="module")
+def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
+    folder = tmp_path_factory.mktemp("corpus")
+    loader = [sys.executable, str(CORPUS / "loader.py"), "maildir", str(folder / "joe/Maildir")]
+    (folder / "joe").mkdir()
+    subprocess.run(loader, check=True)
+    with served(folder, "maildir:{home}/Maildir") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
