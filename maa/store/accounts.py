@@ -15,7 +15,7 @@ from typing import Final
 
 from maa.store.account import Account
 from maa.store.dead_locks import drop_dead_locks
-from maa.store.errors import Unavailable
+from maa.store.errors import StoreError, Unavailable
 from maa.store.folders import disk_errors, make_directories
 from maa.store.identity import Identity
 from maa.store.keeper import Keeper
@@ -26,8 +26,8 @@ from maa.store.watch import Watcher
 from maa.user import User
 
 ACCOUNTS_KEPT: Final = 2000
-# index.db and cache.db, each with its WAL and shared memory, and some files to lock.
-_DESCRIPTORS_EACH: Final = 10
+# index.db and cache.db, each with its WAL and shared memory, the beacon and files to lock.
+_DESCRIPTORS_EACH: Final = 11
 _LOCKS: Final = 64
 _DATABASES: Final = ("index.db", "cache.db")
 
@@ -105,7 +105,13 @@ class Accounts:
         paths = self._places.of(user)
         identity = Identity.of(user)
         directory = self._make_state(user.name, identity)
-        ledger = Ledger.open(Path(directory), identity, self.watcher, neighbours=self._neighbours)
+        ledger = Ledger.open(
+            Path(directory),
+            identity,
+            self.watcher,
+            neighbours=self._neighbours,
+            beacon=paths.beacon(user.name),
+        )
         try:
             account = Account(user, paths, directory, ledger)
             account.prepare()
@@ -123,7 +129,11 @@ class Accounts:
         # Until it is empty; another thread may empty it at the same time.
         with suppress(IndexError):
             while True:
-                self._retired.popleft().close()
+                retired = self._retired.popleft()
+                try:
+                    retired.close()
+                except StoreError as error:  # no matter of whoever opens an account now
+                    _log.warning("an account could not be closed: %s", error)
 
     def _make_state(self, name: str, identity: Identity) -> str:
         """`STATE/users/NAME`, which belongs to the user and is closed to everybody else.

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from maa.store.beacon import protect
 from maa.store.bulletin import Bulletin
 from maa.store.cache import open_cache
 from maa.store.identity import Identity
@@ -36,23 +37,34 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, directory: Path, identity: Identity, watcher: Watcher, *, neighbours: bool = False
+        cls,
+        directory: Path,
+        identity: Identity,
+        watcher: Watcher,
+        *,
+        neighbours: bool = False,
+        beacon: str = "",
     ) -> Ledger:
         """Open or make `index.db` and `cache.db`, as the user; Unavailable, NoSpace.
 
         `neighbours`: other processes have the account too, so its watchers hear of them at once.
+        `beacon`: the path of the file beside the mail that the index is compared with.
         """
         with identity:
             shared = Shared(str(directory / "shared"), neighbours)
+            bulletin = Bulletin(str(directory / "bulletin"), watcher if neighbours else None)
             try:
                 with shared:  # two processes may open a new account at once
                     index = open_index(directory)
+                    if beacon:
+                        bulletin.ready()
+                        protect(index, beacon, lambda mailbox_id: bulletin.post(mailbox_id, None))
                     cache = open_cache(directory, index.get_setting("generation") or "")
                     table = FlagTable(index.flag_sets(), index.add_flag_set)
             except BaseException:
+                bulletin.close()
                 shared.close()
                 raise
-        bulletin = Bulletin(str(directory / "bulletin"), watcher if neighbours else None)
         return cls(index, cache, table, threading.RLock(), shared, bulletin, identity, watcher)
 
     @contextmanager
@@ -63,8 +75,8 @@ class Ledger:
             yield
 
     def close(self) -> None:
-        """Give the files back."""
-        with self.held():
+        """Give the files back, which may not be there any more."""
+        with self.lock, self.identity:
             self.index.close()
             self.cache.close()
         self.bulletin.close()

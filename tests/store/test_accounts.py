@@ -17,6 +17,7 @@ from maa.store.account import Account
 from maa.store.accounts import Accounts
 from maa.store.errors import MailboxGone, Unavailable
 from maa.store.identity import Identity
+from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.user import User
@@ -227,8 +228,10 @@ def test_state_of_another_uid_is_refused(shared: Site) -> None:
 
 def test_an_index_removed_under_the_server_is_opened_anew(site: Site) -> None:
     accounts = site.accounts()
-    account = accounts.open(User("joe"))
-    inbox = account.open("INBOX")
+    account: Account | None = accounts.open(User("joe"))
+    assert account is not None
+    inbox: Mailbox | None = account.open("INBOX")
+    assert inbox is not None
     assert accounts.opened(User("joe")) is account
     shutil.rmtree(site.root / "state/users/joe")
     assert accounts.opened(User("joe")) is None
@@ -238,4 +241,9 @@ def test_an_index_removed_under_the_server_is_opened_anew(site: Site) -> None:
         inbox.sync()
     deliver(site.maildir())
     assert len(again.open("INBOX").snapshot) == 1
+    # What was open of it is given back at the next opening, though its directory is gone.
+    account = inbox = None
+    gc.collect()
+    shutil.rmtree(site.root / "state/users/joe")
+    assert len(accounts.open(User("joe")).open("INBOX").snapshot) == 1
     assert (site.root / "state/users/joe/index.db").exists()
