@@ -45,6 +45,8 @@ YOUNG_SECONDS: Final = 10.0
 """Who dies younger is replaced after a while only."""
 FIRST_WAIT_SECONDS: Final = 0.1
 LONGEST_WAIT_SECONDS: Final = 30.0
+SEAT_SECONDS: Final = 0.2
+"""Until it is looked again whether a worker of an earlier SIGHUP has made room."""
 GRACE_SECONDS: Final = STOP_SECONDS + 15
 """After which a worker that was told to stop is killed."""
 _MAIL: Final = ("imap", "imaps", "pop3", "pop3s")
@@ -69,6 +71,7 @@ class _Process:
         self.seat = seat
         self.began = time.monotonic()
         self.draining = False
+        self.leaving = False
         self._descriptor = os.pidfd_open(pid)
         self._ended = ended
 
@@ -84,6 +87,11 @@ class _Process:
             signal.pidfd_send_signal(self._descriptor, number)
         except ProcessLookupError:
             _log.debug("worker %d has just ended", self.pid)
+
+    def leave(self) -> None:
+        """Have it take leave of its clients."""
+        self.leaving = True
+        self.send(signal.SIGTERM)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -185,7 +193,7 @@ class Fleet(Service):
             call.cancel()
         self._waiting.clear()
         for process in self._workers.values():
-            process.send(signal.SIGTERM)
+            process.leave()
         late = self._reactor.callLater(GRACE_SECONDS, self._kill)
         stopped = self._stopped
         stopped.addCallback(lambda _: late.cancel() if late.active() else None)
@@ -210,9 +218,8 @@ class Fleet(Service):
         used = {process.seat for process in self._workers.values()}
         seat = next((seat for seat in self._board.seats if seat not in used), None)
         if seat is None:  # those of an earlier SIGHUP still drain: the first has had its time
-            oldest = min(self._draining(), key=lambda process: process.began)
-            oldest.send(signal.SIGTERM)
-            self._later(1.0)
+            self._make_room()
+            self._later(SEAT_SECONDS)
             return
         # Until the child has handlers of its own, the parent's must not run there.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -222,6 +229,12 @@ class Fleet(Service):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         process = self._workers[pid] = _Process(pid, seat, self._ended)
         self._reactor.addReader(process)
+
+    def _make_room(self) -> None:
+        workers = self._workers.values()
+        draining = [one for one in workers if one.draining and not one.leaving]
+        if draining and not any(one.leaving for one in workers):
+            min(draining, key=lambda one: one.began).leave()
 
     def _seat(self, number: int) -> worker.Seat:
         """In the child: what it has of the service's; the rest is closed."""
@@ -235,9 +248,6 @@ class Fleet(Service):
             process.close()
         sockets = [(one.name, one.socket) for one in self._bound]
         return worker.Seat(number, self._board, sockets, self._count, theirs, self._certificate)
-
-    def _draining(self) -> list[_Process]:
-        return [process for process in self._workers.values() if process.draining]
 
     def _ended(self, process: _Process, status: int) -> None:
         self._reactor.removeReader(process)

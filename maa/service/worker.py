@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,17 +67,16 @@ class Unserved(Factory):
 class _Lifeline:
     """Stops the worker when its parent dies."""
 
-    def __init__(self, reactor: Any, lifeline: socket.socket) -> None:
-        self._reactor = reactor
+    def __init__(self, lifeline: socket.socket, cut: Callable[[], None]) -> None:
         self._lifeline = lifeline
+        self._cut = cut
 
     def fileno(self) -> int:
         return self._lifeline.fileno()
 
     def doRead(self) -> None:
         _log.error("the parent is dead: worker %d stops", os.getpid())
-        self._reactor.removeReader(self)
-        self._reactor.stop()
+        self._cut()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor stops reading."""
@@ -122,6 +121,16 @@ def _serve(reactor: Any, config: Config, file: Path | None, seat: Seat) -> None:
     server = Server(config, file=file, reactor=reactor, seat=seat)
     board, number = seat.board, seat.number
 
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        # A terminal or a service manager tells every process, and then the parent does.
+        if not stopping:
+            stopping = True
+            reactor.removeReader(lifeline)
+            reactor.stop()
+
     def show() -> None:
         if board.taken(number):
             board.sit(number, len(server.sessions.pumps))
@@ -135,18 +144,27 @@ def _serve(reactor: Any, config: Config, file: Path | None, seat: Seat) -> None:
         def look() -> None:
             if not server.sessions.pumps or time.monotonic() > until:
                 looking.stop()
-                reactor.stop()
+                stop()
 
         looking = LoopingCall(look)
         looking.clock = reactor
         looking.start(1.0)
 
-    signal.signal(signal.SIGUSR1, lambda *_: reactor.callFromThread(drain))
-    showing = LoopingCall(show)
-    showing.clock = reactor
-    reactor.addReader(_Lifeline(reactor, seat.lifeline))
+    def handle_signals() -> None:
+        for signals, handler in (
+            ((signal.SIGTERM, signal.SIGINT), stop),
+            ((signal.SIGUSR1,), drain),
+        ):
+            for one in signals:
+                signal.signal(one, lambda *_, handler=handler: reactor.callFromThread(handler))
+
+    lifeline = _Lifeline(seat.lifeline, stop)
+    reactor.addReader(lifeline)
     reactor.addSystemEventTrigger("before", "shutdown", server.stopService)
     server.startService()
     board.sit(number, 0)
+    showing = LoopingCall(show)
+    showing.clock = reactor
     showing.start(FIGURES_SECONDS)
+    reactor.callWhenRunning(handle_signals)  # after the reactor's own
     reactor.run()

@@ -144,6 +144,17 @@ def test_R252_SIGTERM_says_goodbye_in_every_worker(fleet: Fleet) -> None:
     assert "Traceback" not in output
 
 
+def test_a_signal_to_every_process_stops_them_once(fleet: Fleet) -> None:
+    client = fleet.logged_in()
+    for child in fleet.children():
+        os.kill(child, signal.SIGINT)
+        os.kill(child, signal.SIGTERM)
+    status, output = fleet.stop()
+    assert client.recv(1000).startswith(b"* BYE")
+    assert status in (0, -signal.SIGTERM)
+    assert "Traceback" not in output and "Unhandled" not in output
+
+
 def test_SIGHUP_brings_new_workers_and_drains_the_old(fleet: Fleet) -> None:
     before = fleet.children()
     clients = [fleet.logged_in() for _ in range(4)]
@@ -167,6 +178,26 @@ def test_SIGHUP_brings_new_workers_and_drains_the_old(fleet: Fleet) -> None:
         client.close()
     wait_until(lambda: not set(before) & set(fleet.children()))
     assert len(fleet.children()) == 2
+
+
+def test_SIGHUP_again_ends_those_who_drain_longest(fleet: Fleet) -> None:
+    generations = []
+    clients = []
+    for _ in range(3):
+        now = set(fleet.children()) - {pid for pids in generations for pid in pids}
+        generations.append(now)
+        served: set[int] = set()
+        while served != now:  # so that each has somebody to drain for
+            clients.append(fleet.logged_in())
+            served.add(worker_of(clients[-1], fleet.children()))
+        seen = set(fleet.children())
+        fleet.process.send_signal(signal.SIGHUP)
+        wait_until(lambda seen=seen: len(set(fleet.children()) - seen) == 2)  # type: ignore[misc]
+    assert not generations[0] & set(fleet.children())
+    with fleet.connected(fleet.imap) as client:
+        assert fleet.asked(client, b"", b"\r\n").startswith(b"* OK")
+    for client in clients:
+        client.close()
 
 
 def test_SIGHUP_keeps_the_configuration_when_the_new_one_is_faulty(fleet: Fleet) -> None:
