@@ -61,7 +61,8 @@ class Locks:
     def held(self, path: bytes, descriptor: int, write: bool) -> Iterator[None]:
         """Hold every lock of the open file; LockTimeout. To write it must be open for writing.
 
-        To read, a dotlock is taken as well: an MDA that knows no other may be just writing.
+        To read, no dotlock is made, for procmail sleeps eight seconds when it finds one; only
+        that of another is waited for. Whoever reads must look whether the file changed meanwhile.
         """
         until = time.monotonic() + self.seconds
         tries = 0
@@ -80,7 +81,10 @@ class Locks:
         taken: list[str] = []
         try:
             for method in self.order:
-                free = _take(method, path, descriptor, write)
+                if method == "dotlock" and not write:
+                    free = None if _removed_if_stale(path + b".lock") else False
+                else:
+                    free = _take(method, path, descriptor, write)
                 if free is None:
                     continue
                 if not free:

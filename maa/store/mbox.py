@@ -330,6 +330,8 @@ class Mbox:
                         self._sweep()
                         if self._table.catch_up(descriptor):
                             self._scan = None
+                        if not write and Seen.of(descriptor) != self._table.seen:
+                            continue  # by a program that makes dotlocks only
                         yield descriptor
                         return
                 finally:

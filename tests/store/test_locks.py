@@ -67,6 +67,7 @@ def test_R232_another_programs_lock_is_waited_for(path: Path, method: str, lock:
         assert not taken(path, (method,))
         assert not taken(path, ("fcntl", "flock", "dotlock"))
         assert not taken(path, ("dotlock", "flock", "fcntl"), write=False)
+        assert not taken(path, (method,), write=False)
     finally:
         process.kill()
         process.communicate()

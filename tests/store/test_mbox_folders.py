@@ -122,7 +122,7 @@ def test_rename_and_delete(home: Home) -> None:
     account.delete("x/y/b/c")
     account.delete("x/y/d")
     assert home.names() == ["INBOX"]
-    assert [name for name in os.listdir(home.mail) if name.startswith(("x", "."))] == []
+    assert [name for name in os.listdir(home.mail) if name.startswith(("x", ".maa-trash"))] == []
 
 
 def test_R102_renaming_inbox_takes_its_mail(home: Home) -> None:

@@ -26,6 +26,8 @@ PROGRAMS = (
     "saslpasswd2",
 )
 USERS = 160
+SPOOLED_USERS = 10
+SPOOLED = "inbox=mbox:{home}/spool folders=mbox:{home}/mail"
 FIRST_UID = 61000
 """No account of the machine has such ids; root may take them, nobody else needs them."""
 
@@ -68,19 +70,36 @@ def everyone(base: Path) -> list[User]:
     return [
         *(User(name, homes / name, FIRST_UID + n) for n, name in enumerate(names)),
         User("local", homes / "local", CLIENT.pw_uid),
+        *(
+            User(f"spooled{n}", homes / f"spooled{n}", CLIENT.pw_uid, settings=SPOOLED)
+            for n in range(SPOOLED_USERS)
+        ),
     ]
 
 
 @pytest.fixture(scope="session")
 def _names(everyone: list[User]) -> Iterator[User]:
-    return iter(everyone[:-1])
+    return iter(everyone[:USERS])
 
 
 @pytest.fixture
 def local_user(everyone: list[User]) -> User:
     """A user with an entry in /etc/passwd, without which procmail crashes."""
-    everyone[-1].make_home()
-    return everyone[-1]
+    everyone[USERS].make_home()
+    return everyone[USERS]
+
+
+@pytest.fixture(scope="session")
+def _spooled(everyone: list[User]) -> Iterator[User]:
+    return iter(everyone[USERS + 1 :])
+
+
+@pytest.fixture
+def spooled_user(_spooled: Iterator[User]) -> User:
+    """A local user whose INBOX is a spool file, and whose other mailboxes are mbox files."""
+    user = next(_spooled)
+    user.make_home()
+    return user
 
 
 @pytest.fixture

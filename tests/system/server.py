@@ -40,6 +40,7 @@ plaintext_login = "loopback"
 
 [mail]
 home = "{homes}/{{user}}"
+locks = ["fcntl"]
 inbox = "maildir:{{home}}/Maildir"
 folders = "maildir:{{home}}/Maildir"
 """
@@ -99,7 +100,7 @@ class Server:
     @staticmethod
     def password_line(user: User) -> str:
         password = "{PLAIN}" + user.password
-        return f"{user.name}:{password}:{user.uid}:{user.uid}::{user.home}::\n"
+        return f"{user.name}:{password}:{user.uid}:{user.uid}::{user.home}::{user.settings}\n"
 
     @property
     def certificate(self) -> Path:

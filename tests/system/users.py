@@ -23,6 +23,13 @@ class User:
     home: Path
     uid: int
     password: str = PASSWORD
+    settings: str = ""
+    """What the password file says of this user's mail."""
+
+    @property
+    def spool(self) -> Path:
+        """INBOX, of a user whose settings say so."""
+        return self.home / "spool"
 
     @property
     def maildir(self) -> Path:

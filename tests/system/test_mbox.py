@@ -1,0 +1,134 @@
+"""procmail and sessions of both protocols share one spool file."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from . import messages
+from .clients import bodies, imap, imap_wire, pop3
+from .messages import as_sent
+from .server import Server
+from .users import CLIENT, User, run_as
+
+RECIPE = """SHELL=/bin/sh
+HOME={home}
+DEFAULT={spool}
+ORGMAIL={spool}
+LOGFILE={home}/procmail.log
+"""
+
+
+class Procmail:
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.recipe = user.home / "procmailrc"
+        self.recipe.write_text(RECIPE.format(home=user.home, spool=user.spool))
+        self.recipe.chmod(0o600)
+        user.give(self.recipe)
+
+    def deliver(self, message: bytes) -> None:
+        command: list[str | Path] = ["procmail", "-f", "ann@example.org", self.recipe]
+        done = run_as(self.user.uid, CLIENT.pw_gid, command, self.user.home, message)
+        assert done.returncode == 0, done.stderr
+
+
+def numbers(texts: list[bytes]) -> list[int]:
+    found = (re.search(rb"^Subject: number (\d+)", text, re.MULTILINE) for text in texts)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def locks(user: User) -> list[str]:
+    return [name for name in os.listdir(user.home) if "lock" in name]
+
+
+def test_what_procmail_delivers_is_read_octet_by_octet(server: Server, spooled_user: User) -> None:
+    user = spooled_user
+    mda = Procmail(user)
+    client = imap(server, user)
+    assert client.select("INBOX") == ("OK", [b"0"])
+    sent = (messages.PLAIN, messages.EIGHT_BIT, messages.ATTACHMENT)
+    for message in sent:
+        mda.deliver(message)
+    client.noop()
+    assert client.response("EXISTS")[1][-1] == b"3"
+    assert bodies(client) == [as_sent(message) for message in sent]
+    other = pop3(server, user)
+    assert [b"\r\n".join(other.retr(n)[1]) + b"\r\n" for n in (1, 2, 3)] == bodies(client)
+    other.dele(2)
+    other.quit()
+    client.noop()
+    assert bodies(client) == [as_sent(messages.PLAIN), as_sent(messages.ATTACHMENT)]
+    client.logout()
+    assert locks(user) == []
+
+
+def test_a_delivery_reaches_an_idle_session(server: Server, spooled_user: User) -> None:
+    mda = Procmail(spooled_user)
+    mda.deliver(messages.PLAIN)
+    with imap_wire(server, spooled_user) as wire:
+        wire.send(b"i IDLE\r\n")
+        assert wire.line().startswith(b"+ ")
+        mda.deliver(messages.DOTS)
+        while wire.line() != b"* 2 EXISTS":
+            pass
+        wire.send(b"DONE\r\n")
+        assert wire.until(b"i")[-1].startswith(b"i OK")
+
+
+@pytest.mark.parametrize("kills", [0, 4])
+def test_procmail_and_sessions_at_once_lose_nothing(
+    own_server: Server, spooled_user: User, kills: int
+) -> None:
+    """Deliveries, APPEND, MOVE and EXPUNGE in one spool file; the server is killed now and then."""
+    user, server = spooled_user, own_server
+    mda = Procmail(user)
+    waits: list[float] = []
+
+    def deliver() -> None:
+        for number in range(30):
+            began = time.monotonic()
+            mda.deliver(messages.numbered(number))
+            waits.append(time.monotonic() - began)
+
+    delivering = threading.Thread(target=deliver)
+    delivering.start()
+    appended, rounds, killed = [], 0, 0
+    while delivering.is_alive() or rounds < 12:
+        rounds += 1
+        try:
+            client = imap(server, user)
+            client.select("INBOX")
+            number = 1000 + rounds
+            client.append("INBOX", "", "", as_sent(messages.numbered(number)))  # type: ignore[arg-type]
+            appended.append(number)
+            client.create("done")
+            _, found = client.uid("SEARCH", "SEEN")  # type: ignore[call-arg]
+            _, fresh = client.uid("SEARCH", "UNSEEN")  # type: ignore[call-arg]
+            for uid in fresh[0].split()[:4]:
+                client.uid("STORE", uid, "+FLAGS", "(\\Seen)")
+            for uid in found[0].split()[:2]:
+                client.uid("MOVE", uid, "done")
+            client.logout()
+        except (OSError, client.abort):
+            continue
+        if killed < kills and rounds % 3 == 0:
+            killed += 1
+            assert server.process is not None
+            server.process.send_signal(signal.SIGKILL)
+            server.process.wait()
+            server.start()
+    delivering.join()
+    client = imap(server, user)
+    everything = bodies(client) + bodies(client, "done")
+    client.logout()
+    assert numbers(everything) == [*range(30), *appended]
+    assert all(as_sent(messages.numbered(n)) in everything for n in range(30))
+    assert locks(user) == []
+    assert max(waits) < 5
