@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
 import secrets
 import socket
 import time
@@ -25,12 +26,15 @@ from maa.auth.hashes import new_hash
 from maa.service.config import Auth, Config, Listen, Mail, PasswordFile, Tls
 
 USER: Final = "demo"
+CLASSIC_USER: Final = "classic"
+_CLASSIC_MAIL: Final = "inbox=mbox:{home}/spool folders=mbox:{home}/mail"
 PORTS: Final = {"imap": 1143, "imaps": 1993, "pop3": 1110, "pop3s": 1995, "http": 9110}
 _DAYS: Final = 3650
 _MESSAGES: Final = resources.files("maa.service") / "demo_mail"
 
 _HELP: Final = """
 maa serves a demo from {folder}; user {user}, password {password}
+User {classic}, with the same password, has mbox files instead of a Maildir.
 
   curl -k --user {user}:{password} imaps://localhost:{imaps}/INBOX
   curl -k --user {user}:{password} 'imaps://localhost:{imaps}/INBOX;MAILINDEX=1'
@@ -63,7 +67,7 @@ maa serves a demo from {folder}; user {user}, password {password}
 
 Ports: IMAP {imap} (STARTTLS), {imaps} (TLS); POP3 {pop3} (STLS), {pop3s} (TLS); all on loopback.
 The certificate is self-signed: {folder}/cert.pem. New mail: put a file into {folder}/mail/{user}/\
-Maildir/new
+Maildir/new, or formail -f < FILE >> {folder}/mail/{classic}/spool
 """
 
 
@@ -77,6 +81,9 @@ def prepared(folder: Path) -> tuple[Config, str]:
     maildir = folder / "mail" / USER / "Maildir"
     if not maildir.exists():
         _lay_out(maildir)
+    spool = folder / "mail" / CLASSIC_USER / "spool"
+    if not spool.exists():
+        _lay_out_spool(spool)
     config = Config(
         hostname=socket.gethostname() or "localhost",
         state=folder / "state",
@@ -88,19 +95,29 @@ def prepared(folder: Path) -> tuple[Config, str]:
         auth=Auth(("password-file",), PasswordFile(folder / "passwd")),
         mail=Mail(home=f"{folder}/mail/{{user}}"),
     )
-    return config, _HELP.format(folder=folder, user=USER, password=password, **PORTS)
+    return config, _HELP.format(
+        folder=folder, user=USER, classic=CLASSIC_USER, password=password, **PORTS
+    )
 
 
 def _password(folder: Path) -> str:
     """The demo user's password, made at the first start and kept in `password`."""
     kept, passwd = folder / "password", folder / "passwd"
     if kept.exists() and passwd.exists():
+        if f"{CLASSIC_USER}:" not in passwd.read_text("ascii"):  # of an older maa
+            stored = passwd.read_text("ascii").split(":")[1]
+            _write_private(passwd, passwd.read_bytes() + _classic_line(stored))
         return kept.read_text("ascii").strip()
     password = secrets.token_urlsafe(9).replace("-", "x").replace("_", "y")
     _write_private(kept, password.encode("ascii") + b"\n")
     stored = new_hash(password.encode("ascii"))
-    _write_private(passwd, f"{USER}:{stored}::::::\n".encode("ascii"))
+    first = f"{USER}:{stored}::::::\n".encode("ascii")
+    _write_private(passwd, first + _classic_line(stored))
     return password
+
+
+def _classic_line(stored: str) -> bytes:
+    return f"{CLASSIC_USER}:{stored}::::::{_CLASSIC_MAIL}\n".encode("ascii")
 
 
 def _lay_out(maildir: Path) -> None:
@@ -109,17 +126,33 @@ def _lay_out(maildir: Path) -> None:
     for part in ("cur", "new", "tmp"):
         (building / part).mkdir(parents=True, exist_ok=True, mode=0o700)
     now = time.time()
-    messages = sorted(
-        (one for one in _MESSAGES.iterdir() if one.name.endswith(".eml")), key=lambda one: one.name
-    )
+    messages = _shipped()
     for number, message in enumerate(messages):
         read = number < len(messages) // 3
         name = f"{int(now)}.M{number:06}P{os.getpid()}.demo"
         file = building / "cur" / f"{name}:2,S" if read else building / "new" / name
-        file.write_bytes(message.read_bytes())
+        file.write_bytes(message)
         age = (len(messages) - number) * 7 * 3600
         os.utime(file, (now - age, now - age))
     building.rename(maildir)
+
+
+def _lay_out_spool(spool: Path) -> None:
+    """The shipped messages as an MDA appends them to a spool file."""
+    spool.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    messages = _shipped()
+    entries = []
+    for number, message in enumerate(messages):
+        then = time.time() - (len(messages) - number) * 7 * 3600
+        text = re.sub(rb"(?m)^From ", b">From ", message.replace(b"\r\n", b"\n"))
+        line = f"From demo@localhost {time.asctime(time.localtime(then))}\n".encode("ascii")
+        entries.append(line + text + (b"\n" if text.endswith(b"\n") else b"\n\n"))
+    _write_private(spool, b"".join(entries))
+
+
+def _shipped() -> list[bytes]:
+    found = (one for one in _MESSAGES.iterdir() if one.name.endswith(".eml"))
+    return [one.read_bytes() for one in sorted(found, key=lambda one: one.name)]
 
 
 def new_certificate(certificate: Path, key: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 from maa.auth.password_file import PasswordFile
 from maa.service import demo
 from maa.service.config import Listen
-from maa.service.demo import USER, prepared
+from maa.service.demo import CLASSIC_USER, USER, prepared
+from maa.store.accounts import Accounts
+from maa.store.places import MailPlaces
+from maa.store.watch import Watcher
 
 
 def test_everything_is_under_its_folder(tmp_path: Path) -> None:
@@ -34,6 +37,31 @@ def test_the_password_it_prints_is_the_users(tmp_path: Path) -> None:
     user = passwords.check(USER, password.encode(), "imap")
     assert user is not None
     assert passwords.faults() == ()
+
+
+def test_the_second_user_has_mbox_files(tmp_path: Path) -> None:
+    config, text = prepared(tmp_path)
+    password = (tmp_path / "password").read_text().strip()
+    user = PasswordFile(str(config.auth.password_file.path)).check(
+        CLASSIC_USER, password.encode(), "imap"
+    )
+    assert user is not None
+    assert f"User {CLASSIC_USER}" in text
+    places = MailPlaces.parse(config.mail.home, config.mail.inbox, config.mail.folders)
+    accounts = Accounts(str(config.state), places, Watcher())
+    inbox = accounts.open(user).open("INBOX")
+    maildir = tmp_path / "mail" / USER / "Maildir"
+    assert len(inbox.snapshot.uids) == len([*maildir.glob("new/*"), *maildir.glob("cur/*")])
+    accounts.close()
+
+
+def test_a_demo_of_an_older_version_gets_the_second_user(tmp_path: Path) -> None:
+    prepared(tmp_path)
+    passwd = tmp_path / "passwd"
+    both = passwd.read_text()
+    passwd.write_text(both.splitlines(keepends=True)[0])
+    prepared(tmp_path)
+    assert passwd.read_text() == both
 
 
 def test_secrets_are_the_owners_alone(tmp_path: Path) -> None:
