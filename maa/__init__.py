@@ -18,7 +18,8 @@ The way of a FETCH, from socket to file and back:
    handler.
 3. `imap.fetch.fetch` is a generator: it names messages by the session's `store.view.View`,
    answers what memory knows, says SLOW before it reads the rest through
-   `store.mailbox.Mailbox` (files by `store.maildir`, remembered values by `store.cache`), and
+   `store.mailbox.Mailbox` (files by `store.maildir` or `store.mbox`, remembered values by
+   `store.cache`), and
    yields lines in pieces.
 4. `Pump` writes the pieces and takes the next only when the client has room for it.
 
