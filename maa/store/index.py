@@ -55,6 +55,20 @@ class Change:
     """Wait for the disk before returning: UIDs handed out, messages expunged."""
 
 
+class Guard(Protocol):
+    """Who remembers outside the index which numbers it gave (`maa.store.beacon`)."""
+
+    @property
+    def greatest(self) -> int:
+        """The greatest UIDVALIDITY ever given."""
+
+    def reach(self, uidvalidity: int, counters: Counters) -> None:
+        """These numbers are about to be given."""
+
+    def close(self) -> None:
+        """Give the file back."""
+
+
 class Index(Protocol):
     """An account's index."""
 
@@ -102,6 +116,12 @@ class Index(Protocol):
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""
+
+    def skip(self, mailbox_id: int, uidnext: int, modseq: int) -> None:
+        """Never give the numbers below; every message is as if it changed just now (R176)."""
+
+    def guard(self, guard: Guard, generation: str) -> None:
+        """From now on `guard` hears of every number before it is given; take this generation."""
 
     def close(self) -> None:
         """Give the files back."""

@@ -85,6 +85,15 @@ class MailPaths:
     locks: Locks = field(default_factory=Locks)
     """How mbox files are locked."""
 
+    def beacon(self, user: str) -> str:
+        """The account's beacon, in the user's own mail; never in a spool directory.
+
+        With the user's name, for two may have the same mail. In a Maildir names with a dot are
+        those of folders; among mbox files they are those that are none.
+        """
+        dot = "." if self.folders_format == "mbox" else ""
+        return f"{self.folders}/{dot}maa-beacon.{user}"
+
 
 @dataclass(frozen=True, slots=True)
 class MailPlaces:

@@ -7,24 +7,26 @@ whichever worker thread holds it. `Database` is shared with `maa.store.cache`.
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from maa.message.numbers import written
 from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
-from maa.store.index import Change, Counters, MailboxRow, MessageRow
+from maa.store.index import Change, Counters, Guard, MailboxRow, MessageRow
 
 SCHEMA = 1
 MIGRATIONS: dict[int, str] = {}
 """By schema: the statements that make the next one of it. None is ever taken out."""
 BUSY_SECONDS = 10.0
 UIDVALIDITY_MAX = 2**31 - 1
+_DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
 # Read now: later it may be asked for with the identity of a user who may not read our files.
 _SCHEMA_SQL = resources.files("maa.store").joinpath("schema.sql").read_text("utf-8")
@@ -35,9 +37,13 @@ _log = logging.getLogger(__name__)
 class Database:
     """One SQLite file, its transactions, and its errors in the store's words."""
 
-    def __init__(self, path: Path, synchronous: str) -> None:
-        """Open or create the file; Unavailable when it can't be, or is no database."""
+    def __init__(self, path: Path, synchronous: str, *, precious: bool = False) -> None:
+        """Open or create the file; Unavailable when it can't be, or is no database.
+
+        `precious`: what is damaged is set aside and kept, for the next `open` to begin anew.
+        """
         self.path = path
+        self._inode = _made(path) if precious else 0
         self._synchronous = ""
         with self.translated():
             self._connection = sqlite3.connect(
@@ -59,7 +65,23 @@ class Database:
         try:
             yield
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(_DAMAGES):
+                self._set_aside()
             raise _store_error(self.path, error) from error
+
+    def _set_aside(self) -> None:
+        """Keep a damaged file under another name, that the user is not locked out for ever."""
+        try:
+            if not self._inode or os.stat(self.path).st_ino != self._inode:
+                return  # a cache; or another process was faster, and there is a new index
+            aside = f"{self.path}.damaged-{int(time.time())}"
+            for suffix in ("", "-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    os.rename(f"{self.path}{suffix}", f"{aside}{suffix}")
+        except OSError as error:
+            _log.error("index %s is damaged and cannot be set aside: %s", self.path, error)
+            return
+        _log.error("index %s is damaged: kept as %s; a new one is begun", self.path, aside)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -101,9 +123,23 @@ def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
     return Unavailable(f"{path}: {error}")
 
 
+def _made(path: Path) -> int:
+    """The inode of a file, made when there is none."""
+    # No file that is there may be opened: closing it would drop SQLite's locks.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    return os.stat(path).st_ino
+
+
 def open_index(directory: Path) -> SqliteIndex:
-    """The index in an account's state directory, created when it is new."""
-    return SqliteIndex(Database(directory / "index.db", "NORMAL"))
+    """The index in an account's state directory, made when there is none or it is damaged."""
+    path = directory / "index.db"
+    try:
+        return SqliteIndex(Database(path, "NORMAL", precious=True))
+    except Unavailable:
+        if path.exists():  # not set aside
+            raise
+        return SqliteIndex(Database(path, "NORMAL", precious=True))
 
 
 class SqliteIndex:
@@ -112,7 +148,11 @@ class SqliteIndex:
     def __init__(self, database: Database) -> None:
         """Use a database, creating or migrating its schema; Unavailable when it is newer."""
         self._db = database
+        self._guard: Guard | None = None
+        self._uidvalidities: dict[int, int] = {}
         self._migrate()
+        self._uidvalidities = {row.id: row.uidvalidity for row in self.mailboxes().values()}
+        self.flag_sets()  # so that what is damaged is found out now
 
     def _migrate(self) -> None:
         if not self._db.rows("SELECT 1 FROM sqlite_master WHERE name = 'setting'"):
@@ -149,8 +189,13 @@ class SqliteIndex:
         self._db.synchronous("FULL")
         with self._db.transaction() as connection:
             last = int(_setting(connection, "uidvalidity") or 0)
-            # Seconds since the epoch, so that a lost index still leads to a greater one (R076).
+            # Seconds since the epoch, so that an index lost with its beacon still leads to a
+            # greater one (R076, L-16).
+            if self._guard is not None:
+                last = max(last, self._guard.greatest)
             value = max(last + 1, min(int(time.time()), UIDVALIDITY_MAX))
+            if self._guard is not None:
+                self._guard.reach(value, Counters(1, 1, 1))
             connection.execute(
                 "INSERT OR REPLACE INTO setting VALUES ('uidvalidity', ?)", (str(value),)
             )
@@ -248,6 +293,8 @@ class SqliteIndex:
         self._db.synchronous("FULL" if change.durable else "NORMAL")
         counters = change.counters
         with self._db.transaction() as connection:
+            if self._guard is not None:
+                self._guard.reach(self._uidvalidity(mailbox_id), counters)
             if change.arrivals:
                 connection.executemany(
                     f"INSERT INTO message VALUES ({mailbox_id}, ?, ?, ?, ?)", change.arrivals
@@ -271,8 +318,47 @@ class SqliteIndex:
                 (counters.uidnext, counters.highest_modseq, counters.first_recent, mailbox_id),
             )
 
+    def _uidvalidity(self, mailbox_id: int) -> int:
+        if mailbox_id not in self._uidvalidities:  # another process made it
+            rows = self._db.rows("SELECT id, uidvalidity FROM mailbox")
+            self._uidvalidities = dict(rows)
+        return self._uidvalidities.get(mailbox_id, 0)
+
+    def skip(self, mailbox_id: int, uidnext: int, modseq: int) -> None:
+        """Never give the numbers below; every message is as if it changed just now (R176)."""
+        before = self.counters(mailbox_id).uidnext
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            connection.execute(
+                "UPDATE mailbox SET uidnext = max(uidnext, ?), highest_modseq ="
+                " max(highest_modseq, ?) WHERE id = ?",
+                (uidnext, modseq, mailbox_id),
+            )
+            connection.execute(
+                "UPDATE message SET modseq = ? WHERE mailbox = ?", (modseq, mailbox_id)
+            )
+            if before < uidnext:  # what was under these UIDs is under others now
+                _log_expunged(connection, mailbox_id, range(before, uidnext), modseq)
+
+    def guard(self, guard: Guard, generation: str) -> None:
+        """From now on `guard` hears of every number before it is given; take this generation."""
+        self._guard = guard
+        last = int(self.get_setting("uidvalidity") or 0)
+        with self._db.transaction() as connection:
+            for key, value in (
+                ("generation", generation),
+                ("uidvalidity", str(max(last, guard.greatest))),
+            ):
+                connection.execute(
+                    "INSERT OR REPLACE INTO setting SELECT ?1, ?2 WHERE NOT EXISTS"
+                    " (SELECT 1 FROM setting WHERE key = ?1 AND value = ?2)",
+                    (key, value),
+                )
+
     def close(self) -> None:
         """Give the files back."""
+        if self._guard is not None:
+            self._guard.close()
         self._db.close()
 
 
@@ -287,7 +373,13 @@ def _expunge(
     connection.executemany(
         "DELETE FROM message WHERE mailbox = ? AND uid = ?", [(mailbox_id, uid) for uid in uids]
     )
+    _log_expunged(connection, mailbox_id, sorted(uids), modseq)
+
+
+def _log_expunged(
+    connection: sqlite3.Connection, mailbox_id: int, uids: Sequence[int], modseq: int
+) -> None:
     connection.execute(
         "INSERT INTO expunged VALUES (?, ?, ?, ?)",
-        (mailbox_id, modseq, written(sorted(uids)).decode("ascii"), int(time.time())),
+        (mailbox_id, modseq, written(uids).decode("ascii"), int(time.time())),
     )

@@ -119,11 +119,44 @@ def test_a_migration_that_fails_leaves_the_index_as_it_was(
     assert set(open_index(tmp_path).mailboxes()) == {"INBOX"}
 
 
-def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_kept_and_a_new_index_begun(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "index.db").write_bytes(b"not a database" * 1000)
+    index = open_index(tmp_path)
+    assert index.mailboxes() == {}
+    (aside,) = tmp_path.glob("index.db.damaged-*[0-9]")
+    assert aside.read_bytes().startswith(b"not a database")
+    assert f"kept as {aside}" in caplog.text
+    index.create_mailbox("a")
+    index.close()
+    assert set(open_index(tmp_path).mailboxes()) == {"a"}
+
+
+def test_damage_found_at_work_sets_the_index_aside(tmp_path: Path, index: SqliteIndex) -> None:
+    row = index.create_mailbox("INBOX")
+    rows = [(uid, b"new/%d" % uid * 20, 0, 2) for uid in range(1, 2000)]
+    index.apply(row.id, Change(arrivals=rows, counters=Counters(2000, 2, 1)))
+    index.close()
+    size = (tmp_path / "index.db").stat().st_size
+    with (tmp_path / "index.db").open("r+b") as file:
+        file.seek(40_000)
+        file.write(b"\xff" * (size - 40_000))
+    one, other = open_index(tmp_path), open_index(tmp_path)
     with pytest.raises(Unavailable):
-        open_index(tmp_path)
-    assert (tmp_path / "index.db").read_bytes().startswith(b"not a database")
+        one.messages(row.id)
+    assert not (tmp_path / "index.db").exists()
+    new = open_index(tmp_path)
+    new.create_mailbox("new")
+    with pytest.raises(Unavailable):
+        other.messages(row.id)
+    # Neither takes anything of the new one away, though their names are the same.
+    one.close()
+    other.close()
+    new.create_mailbox("newer")
+    new.close()
+    assert set(open_index(tmp_path).mailboxes()) == {"new", "newer"}
+    assert len(list(tmp_path.glob("index.db.damaged-*[0-9]"))) == 1
 
 
 def test_the_cache_remembers_by_item_and_uid(tmp_path: Path) -> None:
