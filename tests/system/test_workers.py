@@ -197,7 +197,18 @@ def test_a_mailbox_deleted_in_one_worker_is_gone_in_another(
 def test_R247_a_worker_killed_at_work_loses_nothing_acknowledged(
     own_server: Server, user: User
 ) -> None:
-    user.deliver(messages.numbered(1))
+    killed_at_work(own_server, user)
+
+
+@pytest.mark.parametrize("own_server", [2], indirect=True)
+def test_R247_a_worker_killed_at_work_on_an_mbox_loses_nothing_acknowledged(
+    own_server: Server, spooled_user: User
+) -> None:
+    killed_at_work(own_server, spooled_user)
+
+
+def killed_at_work(own_server: Server, user: User) -> None:
+    """Four sessions append and flag while one worker after the other is killed."""
     kept: dict[int, int] = {}
     wrong: list[str] = []
     stop = threading.Event()
@@ -252,6 +263,29 @@ def test_R247_a_worker_killed_at_work_loses_nothing_acknowledged(
     assert len(kept) > 20
     assert {uid: found.get(uid) for uid in kept} == kept
     assert len(set(found.values())) == len(found)
+
+
+@pytest.mark.parametrize("own_server", [2], indirect=True)
+def test_an_mbox_is_shared_as_a_maildir_is(own_server: Server, spooled_user: User) -> None:
+    idle, active = both(own_server, spooled_user)
+    idling(idle)
+    for number in (1, 2, 3):
+        sent = as_sent(messages.numbered(number))
+        active.send(b"a APPEND INBOX {%d}\r\n" % len(sent))
+        while not active.line().startswith(b"+ "):
+            continue
+        active.send(sent + b"\r\n")
+        heard(idle, rb"\* %d EXISTS" % number, time.monotonic())
+        active.until(b"a")
+    active.command(b"STORE 2 +FLAGS.SILENT (\\Deleted $Later)")
+    heard(idle, rb"\* 2 FETCH .*\$Later", time.monotonic())
+    active.command(b"EXPUNGE")
+    heard(idle, rb"\* 2 EXPUNGE", time.monotonic())
+    idle.send(b"DONE\r\n")
+    idle.until(b"i")
+    for wire in (idle, active):
+        lines = wire.command(b"UID FETCH 1:* RFC822.SIZE")
+        assert re.findall(rb"UID (\d+)", b" ".join(lines)) == [b"1", b"3"]
 
 
 def test_a_login_needs_no_particular_worker(two_workers: Server, user: User) -> None:
