@@ -249,8 +249,12 @@ class Mbox:
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 raise
-            with suppress(MessageGone), self._opened(write=False):
-                pass  # so that the table knows which keys are free
+            try:
+                with suppress(MessageGone), self._opened(write=False):
+                    pass  # so that the table knows which keys are free
+            except StoreError:
+                os.unlink(path)
+                raise
             taken: set[bytes] = {self.key(place) for place in self._staged}
             found = []
             for _, known, letters in staged.messages:

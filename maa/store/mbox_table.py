@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import zlib
 from array import array
 from collections.abc import Container, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 
 from maa.store.mbox_split import File, Message, NotMbox, digest, message_at, read_at, split
 
-FORMAT = 1
+FORMAT = 2
 _SAMPLES = 16
 _SAVE_AFTER = 500
 
@@ -199,22 +200,25 @@ class Table:
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-                file.write(json.dumps([*head, len(self.places)]).encode("ascii") + b"\n")
-                file.write(self.starts.tobytes())
-                file.write(b"\n".join(self.places))
+                starts, places = self.starts.tobytes(), b"\n".join(self.places)
+                crc = zlib.crc32(places, zlib.crc32(starts))
+                head += [len(self.places), crc]
+                file.write(json.dumps(head).encode("ascii") + b"\n" + starts + places)
             os.replace(new, self._saved)
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._saved, error)
 
     def _load(self) -> None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, TypeError):
             with open(self._saved, "rb") as file:
-                form, *known, count = json.loads(file.readline())
-                starts = array("q", file.read(8 * count))
-                places = file.read().split(b"\n") if count else []
-            if form != FORMAT or len(starts) != count or len(places) != count:
+                form, *known, count, crc = json.loads(file.readline())
+                starts, rest = file.read(8 * count), file.read()
+            places = rest.split(b"\n") if count else []
+            if form != FORMAT or crc != zlib.crc32(rest, zlib.crc32(starts)):
                 return
-            self._fill(starts, places)
+            if len(starts) != 8 * count or len(places) != count:
+                return
+            self._fill(array("q", starts), places)
             self.seen = Seen(*known)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from maa.message.flags import DELETED, FLAGGED, SEEN
-from maa.store.errors import Unavailable
+from maa.store.errors import LockTimeout, MessageGone, Unavailable
+from maa.store.locks import Locks
 from maa.store.snapshot import StoreMode
 from tests.store.mboxes import Mboxes, append, entry, rest, texts
 
@@ -259,3 +260,66 @@ def test_a_crlf_mbox_is_read_and_appended_to(boxes: Mboxes) -> None:
     boxes.deliver(3)
     mailbox.sync()
     assert list(mailbox.snapshot.uids) == [1, 2, 3]
+
+
+def test_a_large_message_is_copied_to_disk_and_streamed(boxes: Mboxes) -> None:
+    body = b"".join(b"line %d\n" % number for number in range(300_000)) + b"no end"
+    boxes.deliver(1)
+    append(boxes.path(), entry(2, body)[:-1])
+    mailbox = boxes.mailbox()
+    expected = b"Subject: 2\r\n\r\n" + body.replace(b"\n", b"\r\n") + b"\r\n"
+    assert mailbox.sizes([1, 2]) == [20, len(expected)]
+    assert texts(mailbox)[2] == expected
+    ((_, wire),) = mailbox.read([2])
+    assert not isinstance(wire, Exception)
+    mailbox.remove([1, 2])  # whoever reads has a copy
+    assert b"".join(wire.chunks()) == expected
+    wire.close()
+    assert boxes.path().read_bytes() == b""
+
+
+def test_a_message_gone_from_the_file_is_gone(boxes: Mboxes) -> None:
+    boxes.deliver(1)
+    boxes.deliver(2)
+    mailbox = boxes.mailbox()
+    boxes.path().write_bytes(entry(2))
+    assert isinstance(mailbox.read([1])[0][1], MessageGone)
+    assert texts(mailbox) == {2: b"Subject: 2\r\n\r\nbody\r\n"}
+    boxes.path().unlink()  # as mail(1) does with an empty one
+    mailbox.sync()
+    assert list(mailbox.snapshot.uids) == []
+    boxes.deliver(3)
+    mailbox.sync()
+    assert list(mailbox.snapshot.uids) == [3]
+
+
+def test_another_programs_lock_is_a_clear_error_in_time(boxes: Mboxes) -> None:
+    boxes.deliver(1)
+    mailbox = boxes.mailbox()
+    boxes.locks = Locks(("dotlock",), seconds=0.05)
+    mailbox.maildrop = boxes.maildrop()
+    (boxes.root / "mail" / "INBOX.lock").write_text(f"{os.getpid()}\n")
+    with pytest.raises(LockTimeout):
+        mailbox.remove([1])
+    incoming = mailbox.incoming()
+    incoming.write(b"Subject: x\r\n\r\nx\r\n")
+    with pytest.raises(LockTimeout):
+        incoming.commit()
+    incoming.abort()
+    (boxes.root / "mail" / "INBOX.lock").unlink()
+    assert mailbox.remove([1]) == (1,)
+    assert boxes.path().read_bytes() == b""
+    left = os.listdir(boxes.root / "state/mbox")
+    assert [name for name in left if not name.endswith(("table", "path"))] == []
+
+
+def test_a_table_that_is_damaged_is_made_anew(boxes: Mboxes) -> None:
+    for number in range(3):
+        boxes.deliver(number)
+    before = texts(boxes.mailbox())
+    (table,) = (boxes.root / "state/mbox").glob("*.table")
+    for damage in (b"", b"[1, 2]\n", b"junk", table.read_bytes()[:-5]):
+        table.write_bytes(damage)
+        again = boxes.reopened()
+        assert texts(again.mailbox()) == before
+        again.close()
