@@ -27,6 +27,8 @@ CREATE TABLE item (             -- what kinds of values there are
     id   INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE   -- with a version: 'envelope/1'
 );
+-- Another process may still know the ids of before: they are to mean nothing else now.
+INSERT INTO sqlite_sequence VALUES ('item', abs(random() % 1000000000) * 1000);
 CREATE TABLE derived (          -- a value of a kind for a message
     mailbox INTEGER NOT NULL, item INTEGER NOT NULL, uid INTEGER NOT NULL, value BLOB NOT NULL,
     PRIMARY KEY (mailbox, item, uid)

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from maa.message.flags import Flags
 from maa.store import bulletin as bulletin_module
+from maa.store.cache import open_cache
 from maa.store.errors import LockTimeout, MailboxGone, MaildropInUse, Unavailable
 from maa.store.latch import Latch
 from maa.store.mailbox import Mailbox
@@ -433,3 +434,17 @@ def test_a_closed_account_is_no_fault_of_ours(tmp_path: Path) -> None:
         mailbox.tidy()
     assert mailbox.recent_unclaimed == 0
     boxes.watcher.close()
+
+
+def test_a_cache_made_anew_by_one_process_means_nothing_else_to_another(tmp_path: Path) -> None:
+    first = open_cache(tmp_path, "one")
+    first.put(1, "envelope/1", {5: b"old"})
+    second = open_cache(tmp_path, "two")
+    second.put(1, "structure/1", {5: b"structure"})
+    assert first.get(1, "envelope/1", [5]) == {}
+    first.put(1, "envelope/1", {6: b"late"})
+    assert second.get(1, "structure/1", [5, 6]) == {5: b"structure"}
+    first.forget(1, [5])
+    assert second.get(1, "structure/1", [5]) == {}
+    for cache in (first, second):
+        cache.close()
