@@ -22,6 +22,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -110,6 +111,9 @@ class Beacon:
             self._open()
         except FileNotFoundError:
             self.found = False
+        except OSError:
+            self._close()
+            self.damaged = True
 
     @property
     def greatest(self) -> int:
@@ -117,16 +121,12 @@ class Beacon:
         return max(self._greatest, *self.marks, 0)
 
     def _open(self) -> None:
-        try:
-            descriptor = os.open(self.path, _FLAGS)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            self._fail(error)
-            return
+        descriptor = os.open(self.path, _FLAGS)
         self._close()
         self._descriptor, self._end = descriptor, 0
         self._offsets.clear()
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is no file")
         self._read_on()
 
     def _read_on(self) -> None:
@@ -195,8 +195,6 @@ class Beacon:
             self._open()
         except FileNotFoundError:
             self._write(self.generation, self.marks.values())
-        if self._descriptor < 0:
-            raise OSError("it cannot be opened")
 
     def renew(self, generation: str, marks: Iterable[Mark]) -> None:
         """Write the whole file: it is the old one or the new one, whenever a crash comes."""
