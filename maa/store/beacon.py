@@ -271,25 +271,24 @@ def protect(index: Index, path: str, announce: Callable[[int], None]) -> None:
             beacon.renew(generation, _kept(wanted, {row.uidvalidity for row in rows}))
         beacon.generation = generation
     # The beacon is first: a crash here leaves an index that is behind it once more.
-    for row in rows:
+    for row in forgot:
         mark = wanted[row.uidvalidity]
-        if mark.ahead_of(index.counters(row.id)):
-            announce(row.id)
-            index.skip(row.id, mark.uidnext, mark.modseq)
+        announce(row.id)
+        index.skip(row.id, mark.uidnext, mark.modseq)
     index.guard(beacon, generation)
 
 
 def _compared(
     index: Index, beacon: Beacon, rows: Iterable[MailboxRow]
-) -> tuple[dict[int, Mark], bool]:
-    """What the beacon should say, and whether the index forgot anything that it says."""
+) -> tuple[dict[int, Mark], list[MailboxRow]]:
+    """What the beacon should say, and the mailboxes of which the index forgot what it says."""
     wanted = dict(beacon.marks)
-    forgot = False
+    forgot = []
     for row in rows:
         counters = index.counters(row.id)
         mark = beacon.marks.get(row.uidvalidity) or Mark.of(row.uidvalidity, counters)
         if mark.ahead_of(counters):
-            forgot = True
+            forgot.append(row)
             counters = _beyond(mark, counters)
             _log.warning(
                 "the index of %r is older than the beacon %s (a backup brought back, or a crash): "
