@@ -104,7 +104,7 @@ def structure_value(part: Part) -> list[Any]:
         parameters_value(part.parameters),
         text(part.content_id),
         text(part.description),
-        text((part.encoding or b"7BIT")),
+        text(part.encoding or b"7BIT"),
         str(part.octets),
     ]
     if part.envelope is not None:
