@@ -205,6 +205,8 @@ class Table:
                 head += [len(self.places), crc]
                 file.write(json.dumps(head).encode("ascii") + b"\n" + starts + places)
             os.replace(new, self._saved)
+        except FileNotFoundError:
+            return  # another process was faster: what it wrote is there
         except OSError as error:
             _log.warning("%s cannot be written: %s", self._saved, error)
 
