@@ -294,6 +294,8 @@ class Mailbox:
         self.ledger.bulletin.follow(self.row.id, self._went_stale)
         index = self.ledger.index
         counters = index.counters(self.row.id)
+        # Another process may have added some since the account was opened.
+        self.ledger.table.learn(index.flag_sets())
         self.snapshot = Snapshot.of(
             self.uidvalidity, counters, self.ledger.table, index.messages(self.row.id)
         )

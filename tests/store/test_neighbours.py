@@ -109,6 +109,18 @@ def test_keywords_of_another_process_have_their_names(pair: Pair) -> None:
     assert seen_by(pair.a) == seen_by(pair.b) == wanted
 
 
+def test_keywords_from_before_a_mailbox_was_opened_have_their_names(tmp_path: Path) -> None:
+    first, second = Boxes(tmp_path, neighbours=True), Boxes(tmp_path, neighbours=True)
+    a = first.mailbox()
+    uid = append(a, Flags({"$One"}))
+    b = second.mailbox()  # its account was opened before
+    assert seen_by(b) == {uid: {"$One"}}
+    assert b.snapshot.first_unseen == 0
+    for boxes in (first, second):
+        boxes.ledger.close()
+        boxes.watcher.close()
+
+
 def test_a_flag_taken_back_before_the_file_follows_stays_off(pair: Pair) -> None:
     uid = append(pair.a)
     seen_by(pair.b)
