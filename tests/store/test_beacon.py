@@ -186,6 +186,26 @@ def test_R076_a_lost_index_has_greater_uidvalidities_within_the_same_second(
     assert len(contents.learn(account)) == 3
 
 
+def test_an_index_damaged_at_work_locks_nobody_out(site: Site, backup: Path) -> None:
+    contents = Contents()
+    accounts = site.accounts()
+    account = accounts.open(User("joe"))
+    contents.learn(account)
+    with index_of(site).open("r+b") as file:
+        file.write(b"\xff" * index_of(site).stat().st_size)
+    account.ledger.close()  # it has pages in memory: another worker has not
+    account = site.account()
+    assert len(contents.learn(account)) == 3
+    # This process hears of it at the next login.
+    assert accounts.opened(User("joe")) is None
+    again = accounts.open(User("joe"))
+    assert again.open("INBOX").uidvalidity == account.open("INBOX").uidvalidity
+    assert len(list(index_of(site).parent.glob("index.db.damaged-*[0-9]"))) == 1
+    append(again, "four")
+    contents.learn(again)
+    contents.learn(account)
+
+
 def test_a_beacon_that_is_lost_or_damaged_is_written_anew(
     site: Site, backup: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
