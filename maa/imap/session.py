@@ -31,7 +31,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
-from maa.conversation import CLOSE, START_TLS, Peer, Step
+from maa.conversation import CLOSE, SLOW, START_TLS, Peer, Step
 from maa.imap import any_state, hearing, updates
 from maa.imap.commands import Command
 from maa.imap.frames import Framer
@@ -70,6 +70,8 @@ LITERAL_OCTETS = 65536
 DRAINED_OCTETS_BEFORE_LOGIN = 65536
 DRAINED_OCTETS = 1 << 30
 """Refused literals that are sent anyway are read and dropped up to this size (R011)."""
+LONG_OCTETS = 8192
+"""Arguments longer than this are read on a worker thread."""
 BAD_MAX = 20
 """So many in a row: a client that understands nothing would go on for ever (Q-37)."""
 BAD_BEFORE_LOGIN_MAX = 5
@@ -287,6 +289,8 @@ class Session:
                 raise ProtocolError(line.fault)
             octets += len(line.text) + 4
             pieces.append(line.text)
+        if octets > LONG_OCTETS:
+            yield SLOW  # such a set of UIDs takes longer to read than others may wait (R249)
         return row.parse(tag, Cursor(pieces, at))
 
     def _performed(self, row: Row, command: Command) -> Part[Done]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maa.conversation import CLOSE, START_TLS, Peer
+from maa.conversation import CLOSE, SLOW, START_TLS, Peer
 from maa.imap import folders, table, updates
 from maa.imap.commands import ListMailboxes
 from maa.imap.session import BAD_MAX, Session
@@ -232,6 +232,13 @@ def test_R045_what_is_held_is_an_unfinished_line_at_most(make_world: World) -> N
     assert client.session.held_octets == 4
     client.feed(b"OP\r\n")
     assert client.session.held_octets == 0
+
+
+def test_R249_long_arguments_are_read_on_a_thread(make_world: World) -> None:
+    client = make_world().client(1)
+    for count, blocking in ((100, False), (8000, True)):
+        client.session.feed(b"b ENABLE" + b" X-Y" * count + b"\r\n")
+        assert (SLOW in list(client.session.steps())) is blocking
 
 
 def test_many_literals_count_together(make_world: World) -> None:
