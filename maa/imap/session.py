@@ -226,7 +226,7 @@ class Session:
         try:
             row = self._row(line, head)
             at = head.end() if head else 0
-            if line.literal is None:
+            if line.literal is None and len(line.text) <= LONG_OCTETS:
                 command = row.parse(tag, Cursor((line.text,), at))
             else:
                 command = yield from self._parsed(row, tag, line, at)
