@@ -11,7 +11,9 @@ from __future__ import annotations
 from maa.imap.states import Line, Literal, LiteralChunk
 
 CHUNK_OCTETS = 65536
-_DIGITS_MAX = 19
+LITERAL_MAX = 2**63
+"""Beyond this a literal's size is no number that any server takes (RFC 9051 §4.3; R013)."""
+_DIGITS_MAX = 20
 _TAIL_OCTETS = 64
 """What is kept of the end of a line that is too long: enough for the literal it announces."""
 
@@ -106,6 +108,8 @@ def announced(text: bytes, fault: str | None) -> Line:
     digits = inside.removesuffix(b"+")
     if not digits.isdigit() or len(before) + len(inside) + 2 != len(text):
         return Line(text, None, fault)
-    # Absurd sizes are kept as one that every limit refuses; int() of 5,000 digits would raise.
-    octets = int(digits) if len(digits) <= _DIGITS_MAX else 10**_DIGITS_MAX
+    # int() of 5,000 digits would raise. The literal is kept: it says whether the client waits.
+    octets = int(digits) if len(digits) <= _DIGITS_MAX else LITERAL_MAX
+    if octets >= LITERAL_MAX:
+        fault = fault or "no literal can be so large"
     return Line(before, Literal(octets, synchronising=inside == digits), fault)

@@ -62,6 +62,8 @@ if TYPE_CHECKING:
     from maa.store.accounts import Accounts
 
 LINE_OCTETS_BEFORE_LOGIN = 8192
+SASL_LINE_OCTETS = 16384
+"""Before login only AUTHENTICATE and its responses, tickets and tokens, may be so long (R031)."""
 LITERAL_OCTETS_BEFORE_LOGIN = 4096
 LINE_OCTETS = 65536
 LITERAL_OCTETS = 65536
@@ -103,7 +105,7 @@ class Session:
     ) -> None:
         self._connection = Connection(accounts, authenticator, peer, settings, wake)
         self._state: State = NotAuthenticated(self._connection)
-        self._frames = Framer(LINE_OCTETS_BEFORE_LOGIN, settings.bare_lf)
+        self._frames = Framer(SASL_LINE_OCTETS, settings.bare_lf)
         self._poked = False
         self._announced: Literal | None = None
         """The literal that ended the last line, neither asked for nor refused yet."""
@@ -262,6 +264,9 @@ class Session:
         if head is None:
             raise ProtocolError("a command is a tag, a blank and a name")
         name = head.group(3).upper()
+        long = len(line.text) > LINE_OCTETS_BEFORE_LOGIN and not self.logged_in
+        if long and name != b"AUTHENTICATE":
+            raise ProtocolError("the line is too long")
         row = COMMANDS.get(b"UID " + name if head.group(2) else name)
         if row is None:
             raise ProtocolError("unknown command")

@@ -36,6 +36,14 @@ def framed(pieces: list[bytes], limit: int = LIMIT) -> list[Line | bytes]:
     return found
 
 
+@pytest.mark.parametrize("digits", [b"%d" % 2**63, b"%d" % 2**64, b"9" * 5001])
+@pytest.mark.parametrize("sign", [b"", b"+"])
+def test_R013_a_literal_beyond_63_bit_is_a_fault(digits: bytes, sign: bytes) -> None:
+    (line,) = framed([b"a SELECT {%b%b}\r\n" % (digits, sign)])
+    assert isinstance(line, Line) and line.fault is not None and line.literal is not None
+    assert line.literal.synchronising is (sign == b"")
+
+
 def test_a_line_ends_at_crlf() -> None:
     assert framed([b"a NOOP\r\nb NO", b"OP\r", b"\n"]) == [Line(b"a NOOP"), Line(b"b NOOP")]
 

@@ -201,6 +201,17 @@ def test_R222_lines_before_login_are_short_and_later_long(make_world: World) -> 
     assert answer == b"c BAD the line is too long\r\n"
 
 
+def test_R031_sasl_lines_before_login_may_have_12_kib(make_world: World) -> None:
+    client = stranger(make_world())
+    token = b"A" * 12_288
+    answer = client.ask(b"a AUTHENTICATE GSSAPI " + token)
+    assert answer == b"a NO [CANNOT] this mechanism is not offered\r\n"
+    assert client.ask(b"b AUTHENTICATE PLAIN " + token) == b"b BAD not a PLAIN response\r\n"
+    assert client.ask(b"c AUTHENTICATE PLAIN") == b"+ \r\n"
+    assert client.ask(token) == b"c BAD not a PLAIN response\r\n"
+    assert client.ask(b"d AUTHENTICATE PLAIN " + b"A" * 20_000) == b"d BAD the line is too long\r\n"
+
+
 def test_R005_bare_lf_is_bad_unless_allowed(make_world: World) -> None:
     world = make_world()
     client = stranger(world)
