@@ -251,16 +251,22 @@ def status(tag: bytes, cursor: Cursor) -> Status:
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.space()
+    items = status_items(cursor)
+    cursor.end()
+    return Status(tag, mailbox, items)
+
+
+def status_items(cursor: Cursor) -> tuple[bytes, ...]:
+    """A list: "(" status-att *(SP status-att) ")", each of them once."""
     cursor.expect(b"(")
     items = [cursor.atom().upper()]
     while not cursor.take(b")"):
         cursor.space()
         items.append(cursor.atom().upper())
-    cursor.end()
     for item in items:
         if item not in STATUS_ITEMS:
             raise ProtocolError("unknown status item " + item.decode("ascii"))
-    return Status(tag, mailbox, tuple(dict.fromkeys(items)))
+    return tuple(dict.fromkeys(items))
 
 
 def append(tag: bytes, cursor: Cursor) -> Append:

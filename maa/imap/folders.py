@@ -1,4 +1,4 @@
-"""Mailboxes by name: LIST, LSUB, STATUS, CREATE and the others (RFC 3501 §6.3; RFC 2342)."""
+"""Mailboxes by name: LIST, LSUB, CREATE and the others (RFC 3501 §6.3; RFC 2342)."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 
 from maa.conversation import SLOW
 from maa.imap import utf7
-from maa.imap.commands import ListMailboxes, OnMailbox, Plain, Rename, Status
+from maa.imap.commands import ListMailboxes, OnMailbox, Plain, Rename
 from maa.imap.patterns import Pattern
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.responses import parenthesised, string
-from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Selected
-from maa.imap.updates import caught_up
 from maa.store.account import Account, Listed
 
 INBOX = "INBOX"
@@ -97,27 +95,6 @@ def list_subscribed(state: Authenticated | Selected, command: ListMailboxes) -> 
         found.append(listed)
     yield b"".join(_lines(b"LSUB", account, found))
     return Done(state, b"LSUB completed")
-
-
-def status(state: Authenticated | Selected, command: Status) -> Answer:
-    """STATUS (RFC 3501 §6.3.10); the name is echoed as the client wrote it (Q-24)."""
-    mailbox = yield from opened(state.account, command.mailbox)
-    if isinstance(state, Selected) and mailbox is state.mailbox:
-        # What is said here must not run ahead of what the session was told (R115).
-        state = yield from caught_up(state, expunges=True)
-        snapshot, recent = state.view.snapshot, state.view.recent_count
-    else:
-        snapshot, recent = mailbox.snapshot, mailbox.recent_unclaimed
-    numbers = {
-        b"MESSAGES": len(snapshot),
-        b"RECENT": recent,
-        b"UIDNEXT": snapshot.uidnext,
-        b"UIDVALIDITY": snapshot.uidvalidity,
-        b"UNSEEN": snapshot.unseen,
-    }
-    items = parenthesised(b"%b %d" % (item, numbers[item]) for item in command.items)
-    yield b"* STATUS %b %b\r\n" % (rendered_name(command.mailbox), items)
-    return Done(state, b"STATUS completed")
 
 
 def _left_if_gone(state: Authenticated | Selected) -> Authenticated | Selected:

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from maa.imap import any_state, append, changes, commands, fetch, folders, idle, login, search
+from maa.imap import (
+    any_state,
+    append,
+    changes,
+    commands,
+    fetch,
+    folders,
+    idle,
+    login,
+    search,
+    status,
+)
 from maa.imap import select as selecting
 from maa.imap.commands import Command
 from maa.imap.grammar import Cursor
@@ -65,7 +76,7 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"LIST": Row(commands.list_mailboxes, _USER, folders.list_mailboxes, _ALL),
     b"LSUB": Row(commands.list_mailboxes, _USER, folders.list_subscribed, _ALL),
     b"NAMESPACE": Row(commands.plain, _USER, folders.namespace, _ALL),
-    b"STATUS": Row(commands.status, _USER, folders.status, _ALL),
+    b"STATUS": Row(commands.status, _USER, status.status, _ALL),
     b"APPEND": Row(commands.append, _USER, append.append, _ALL, streams=True),
     b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
     b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL),

@@ -1,0 +1,43 @@
+"""STATUS: what is in a mailbox, without selecting it (RFC 3501 §6.3.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from maa.imap.commands import Status
+from maa.imap.responses import mailbox as rendered_name
+from maa.imap.responses import parenthesised
+from maa.imap.select import opened
+from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
+from maa.imap.updates import caught_up
+
+User = Authenticated | Selected
+
+
+def status(state: User, command: Status) -> Answer:
+    """STATUS (RFC 3501 §6.3.10)."""
+    state = yield from described(state, command.mailbox, command.items)
+    return Done(state, b"STATUS completed")
+
+
+def described(
+    state: User, name: str, items: Sequence[bytes]
+) -> Generator[Said, Input | None, User]:
+    """The untagged STATUS; the name is echoed as the client wrote it (Q-24)."""
+    mailbox = yield from opened(state.account, name)
+    if isinstance(state, Selected) and mailbox is state.mailbox:
+        # What is said here must not run ahead of what the session was told (R115).
+        state = yield from caught_up(state, expunges=True)
+        snapshot, recent = state.view.snapshot, state.view.recent_count
+    else:
+        snapshot, recent = mailbox.snapshot, mailbox.recent_unclaimed
+    numbers = {
+        b"MESSAGES": len(snapshot),
+        b"RECENT": recent,
+        b"UIDNEXT": snapshot.uidnext,
+        b"UIDVALIDITY": snapshot.uidvalidity,
+        b"UNSEEN": snapshot.unseen,
+    }
+    values = parenthesised(b"%b %d" % (item, numbers[item]) for item in items)
+    yield b"* STATUS %b %b\r\n" % (rendered_name(name), values)
+    return state
