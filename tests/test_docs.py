@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from maa.auth.hashes import NEW_SCHEMES
-from maa.imap import any_state
+from maa.imap.capabilities import CAPABILITIES
 from maa.imap.states import ImapSettings
 from maa.message.flags import LETTERS
 from maa.pop3.states import Pop3Settings
@@ -82,9 +82,15 @@ def test_every_toml_example_is_a_configuration(path: Path) -> None:
 
 
 def test_capabilities_are_those_announced() -> None:
-    text = document("docs/supported.md")
-    assert f"`{any_state.BEFORE_LOGIN.decode()}`" in text
-    assert f"`{any_state.AFTER_LOGIN.decode()}`" in text
+    rows = re.findall(
+        r"^\| `(\S+)` \| (.+) \| (before|after|before and after) \|",
+        document("docs/supported.md"),
+        re.M,
+    )
+    when = {(True, False): "before", (False, True): "after", (True, True): "before and after"}
+    assert rows == [
+        (row.name.decode(), row.document, when[row.before, row.after]) for row in CAPABILITIES
+    ]
 
 
 def test_figures_are_those_of_the_code() -> None:

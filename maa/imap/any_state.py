@@ -5,49 +5,19 @@ from __future__ import annotations
 import logging
 
 from maa import __version__
+from maa.imap.capabilities import capabilities
 from maa.imap.commands import Enable, Id, Plain
 from maa.imap.responses import parenthesised, string
 from maa.imap.states import (
     Answer,
     Authenticated,
-    Connection,
     Done,
     Live,
     LoggedOut,
-    NotAuthenticated,
     Selected,
-    State,
 )
 
-# IDLE stands in both lists: old clients look for it before they log in (Q-31).
-BEFORE_LOGIN = b"IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE"
-AFTER_LOGIN = (
-    b"IMAP4rev1 LITERAL+ ID ENABLE IDLE NAMESPACE CHILDREN SPECIAL-USE UIDPLUS UNSELECT MOVE"
-)
 _log = logging.getLogger(__name__)
-
-
-def login_allowed(connection: Connection) -> bool:
-    """Whether a password may cross this connection (R028)."""
-    if connection.peer.tls:
-        return True
-    where = connection.settings.plaintext_login
-    return where == "always" or (where == "loopback" and connection.peer.loopback)
-
-
-def capabilities(state: State) -> bytes:
-    """`CAPABILITY ...` as in the untagged response and the response code (R024)."""
-    if not isinstance(state, NotAuthenticated):
-        return b"CAPABILITY " + AFTER_LOGIN
-    connection = state.connection
-    words = [b"CAPABILITY", BEFORE_LOGIN]
-    if connection.settings.starttls and not connection.peer.tls:
-        words.append(b"STARTTLS")
-    if login_allowed(connection):
-        words += [b"AUTH=" + name for name in connection.authenticator.mechanisms()]
-    else:
-        words.append(b"LOGINDISABLED")
-    return b" ".join(words)
 
 
 def capability(state: Live, command: Plain) -> Answer:

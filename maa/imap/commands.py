@@ -73,9 +73,18 @@ class Enable(Command):
 
 @dataclass(frozen=True, slots=True)
 class OnMailbox(Command):
-    """SELECT, EXAMINE, CREATE, DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
+    """SELECT, EXAMINE, DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
 
     mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create(Command):
+    """CREATE (RFC 3501 §6.3.3), with special uses (RFC 6154 §3)."""
+
+    mailbox: str
+    uses: tuple[str, ...] = ()
+    """Such as `\\Sent`, in the case of RFC 6154 where it knows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +93,6 @@ class Rename(Command):
 
     old: str
     new: str
-
-
-@dataclass(frozen=True, slots=True)
-class ListMailboxes(Command):
-    """LIST or LSUB (RFC 3501 §6.3.8, §6.3.9); both arguments still in modified UTF-7."""
-
-    reference: bytes
-    pattern: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +227,30 @@ def on_mailbox(tag: bytes, cursor: Cursor) -> OnMailbox:
     return OnMailbox(tag, mailbox)
 
 
+def create(tag: bytes, cursor: Cursor) -> Create:
+    """SP mailbox [SP "(" "USE" SP "(" [use-attr *(SP use-attr)] ")" ")"]."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    uses: dict[str, None] = {}
+    if cursor.take(b" ("):
+        cursor.expect(b"USE")
+        cursor.space()
+        cursor.expect(b"(")
+        if not cursor.take(b")"):
+            uses[_use(cursor)] = None
+            while not cursor.take(b")"):
+                cursor.space()
+                uses[_use(cursor)] = None
+        cursor.expect(b")")
+    cursor.end()
+    return Create(tag, mailbox, tuple(uses))
+
+
+def _use(cursor: Cursor) -> str:
+    cursor.expect(b"\\")
+    return "\\" + cursor.atom().decode("ascii").capitalize()
+
+
 def rename(tag: bytes, cursor: Cursor) -> Rename:
     """SP mailbox SP mailbox."""
     cursor.space()
@@ -234,16 +259,6 @@ def rename(tag: bytes, cursor: Cursor) -> Rename:
     new = cursor.mailbox()
     cursor.end()
     return Rename(tag, old, new)
-
-
-def list_mailboxes(tag: bytes, cursor: Cursor) -> ListMailboxes:
-    """SP mailbox SP list-mailbox."""
-    cursor.space()
-    reference = cursor.astring()
-    cursor.space()
-    pattern = cursor.list_mailbox()
-    cursor.end()
-    return ListMailboxes(tag, reference, pattern)
 
 
 def status(tag: bytes, cursor: Cursor) -> Status:

@@ -11,7 +11,7 @@ from maa.auth.mechanisms import MECHANISMS, Claim, text
 from maa.auth.refusals import note_refusal
 from maa.conversation import SLOW, START_TLS, Delay
 from maa.imap import hearing
-from maa.imap.any_state import capabilities, login_allowed
+from maa.imap.capabilities import capabilities, login_allowed
 from maa.imap.commands import Authenticate, Login, Plain
 from maa.imap.responses import ProtocolError, Refused, failure, untagged
 from maa.imap.states import (

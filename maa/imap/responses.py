@@ -53,6 +53,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.InvalidName: (b"CANNOT", b"No mailbox can have this name"),
     store.HasChildren: (b"HASCHILDREN", b"The mailbox has others below it"),
     store.CannotChange: (b"CANNOT", b"This mailbox must stay"),
+    store.UseRefused: (b"USEATTR", b"No mailbox can be given this special use"),
     store.ReadOnly: (b"NOPERM", b"The mailbox may only be read"),
     store.MessageGone: (b"EXPUNGEISSUED", b"Some of the messages are gone"),
     store.MaildropInUse: (b"INUSE", b"The mailbox is in use"),

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
 from maa.conversation import CLOSE, SLOW, START_TLS, Peer, Step
-from maa.imap import any_state, hearing, updates
+from maa.imap import hearing, updates
+from maa.imap.capabilities import capabilities
 from maa.imap.commands import Command
 from maa.imap.frames import Framer
 from maa.imap.grammar import Cursor, StringMissing
@@ -150,7 +151,7 @@ class Session:
 
     def begin(self) -> Iterator[Step]:
         """The greeting, with the capabilities, which saves a round trip (R023)."""
-        code = any_state.capabilities(self._state)
+        code = capabilities(self._state)
         name = self._connection.settings.hostname.encode("ascii", "replace")
         yield untagged(b"OK", code, name + b" maa is ready")
 

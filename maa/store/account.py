@@ -20,6 +20,7 @@ from maa.store.errors import (
     NoSpace,
     NotSelectable,
     Unavailable,
+    UseRefused,
 )
 from maa.store.folders import Folder
 from maa.store.hold import Hold
@@ -195,7 +196,7 @@ class Account:
     # --- changing which there are
 
     def create(self, name: str, use: str | None = None) -> None:
-        """CREATE (RFC 3501 §6.3.3); MailboxExists, InvalidName, CannotChange."""
+        """CREATE (RFC 3501 §6.3.3); MailboxExists, InvalidName, CannotChange, UseRefused."""
         self._create(self._inner(name), use)
 
     def _create(self, name: str, use: str | None = None) -> None:
@@ -208,7 +209,7 @@ class Account:
                 suggested = roles.use_of_name(name)
                 use = None if suggested in taken else suggested
             elif use not in roles.USES or use in taken:
-                raise CannotChange(f"the special use {use} cannot be given")
+                raise UseRefused(f"the special use {use} cannot be given")
             self._tree.create(name, use)
 
     def delete(self, name: str) -> None:

@@ -31,6 +31,10 @@ class CannotChange(StoreError):
     """This mailbox may not be deleted, renamed or otherwise changed so."""
 
 
+class UseRefused(CannotChange):
+    """The special use cannot be given: unknown here, or another mailbox has it (RFC 6154 §3)."""
+
+
 class ReadOnly(StoreError):
     """The mailbox may be read only."""
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maa.conversation import CLOSE, SLOW, START_TLS, Peer
-from maa.imap import folders, table, updates
-from maa.imap.commands import ListMailboxes
+from maa.imap import listing, table, updates
+from maa.imap.list_command import ListMailboxes
 from maa.imap.session import BAD_MAX, Session
 from maa.imap.states import Answer, ImapSettings, LoggedOut, Selected
 from tests.imap.world import PEERS, SessionClient, SessionWorld
@@ -76,13 +76,13 @@ def test_R249_a_pattern_is_read_on_a_thread(
 ) -> None:
     client = make_world().client(1)
     seen: list[int] = []
-    real = folders._matcher
+    real = listing._matcher
 
     def matcher(command: ListMailboxes, separator: str) -> Callable[[str], bool]:
         seen.append(client.slow)
         return real(command, separator)
 
-    monkeypatch.setattr(folders, "_matcher", matcher)
+    monkeypatch.setattr(listing, "_matcher", matcher)
     for line in (b'a LIST "" "I%"', b'b LSUB "" "I%"'):
         before = client.slow
         assert b"INBOX" in client.ask(line)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maa.imap.folders import attributes
+from maa.imap.listing import attributes
 from maa.store.account import Listed
 
 

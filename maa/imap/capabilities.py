@@ -1,0 +1,69 @@
+"""What is announced, and when: the one list of capabilities (RFC 3501 §7.2.1; R024).
+
+docs/supported.md shows the same, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from maa.imap.states import Connection, NotAuthenticated, State
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """One word of the list, and the document that defines it."""
+
+    name: bytes
+    document: str
+    before: bool = False
+    """Announced before login."""
+    after: bool = True
+    """Announced after login."""
+
+
+CAPABILITIES: Final = (
+    Capability(b"IMAP4rev1", "RFC 3501", before=True),
+    Capability(b"LITERAL+", "RFC 7888", before=True),
+    Capability(b"SASL-IR", "RFC 4959", before=True, after=False),
+    Capability(b"ID", "RFC 2971", before=True),
+    Capability(b"ENABLE", "RFC 5161", before=True),
+    # Old clients look for it before they log in (Q-31).
+    Capability(b"IDLE", "RFC 2177", before=True),
+    Capability(b"NAMESPACE", "RFC 2342"),
+    Capability(b"CHILDREN", "RFC 3348"),
+    Capability(b"LIST-EXTENDED", "RFC 5258"),
+    Capability(b"LIST-STATUS", "RFC 5819"),
+    Capability(b"SPECIAL-USE", "RFC 6154"),
+    Capability(b"CREATE-SPECIAL-USE", "RFC 6154"),
+    Capability(b"XLIST", "Google"),
+    Capability(b"UIDPLUS", "RFC 4315"),
+    Capability(b"UNSELECT", "RFC 3691"),
+    Capability(b"MOVE", "RFC 6851"),
+)
+BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)
+AFTER_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.after)
+
+
+def capabilities(state: State) -> bytes:
+    """`CAPABILITY ...` as in the untagged response and the response code (R024)."""
+    if not isinstance(state, NotAuthenticated):
+        return b" ".join((b"CAPABILITY", *AFTER_LOGIN))
+    connection = state.connection
+    words = [b"CAPABILITY", *BEFORE_LOGIN]
+    if connection.settings.starttls and not connection.peer.tls:
+        words.append(b"STARTTLS")
+    if login_allowed(connection):
+        words += [b"AUTH=" + name for name in connection.authenticator.mechanisms()]
+    else:
+        words.append(b"LOGINDISABLED")
+    return b" ".join(words)
+
+
+def login_allowed(connection: Connection) -> bool:
+    """Whether a password may cross this connection (R028)."""
+    if connection.peer.tls:
+        return True
+    where = connection.settings.plaintext_login
+    return where == "always" or (where == "loopback" and connection.peer.loopback)
