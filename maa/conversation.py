@@ -29,12 +29,15 @@ class Request(Enum):
     """The next piece of work may block: resume me on a worker thread."""
     START_TLS = "start-tls"
     """Send what was yielded, drop what was received behind it (R026), then begin TLS."""
+    COMPRESS = "compress"
+    """Send what was yielded; from then on both directions are compressed (RFC 4978)."""
     CLOSE = "close"
     """Send what was yielded, then close the connection; nothing more follows."""
 
 
 SLOW: Final = Request.SLOW
 START_TLS: Final = Request.START_TLS
+COMPRESS: Final = Request.COMPRESS
 CLOSE: Final = Request.CLOSE
 
 

@@ -72,6 +72,13 @@ class Enable(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class Compress(Command):
+    """COMPRESS (RFC 4978)."""
+
+    mechanism: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class OnMailbox(Command):
     """SELECT, EXAMINE, DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
 
@@ -217,6 +224,14 @@ def enable(tag: bytes, cursor: Cursor) -> Enable:
         names.append(cursor.atom().upper())
     cursor.end()
     return Enable(tag, tuple(names))
+
+
+def compress(tag: bytes, cursor: Cursor) -> Compress:
+    """SP algorithm."""
+    cursor.space()
+    mechanism = cursor.atom().upper()
+    cursor.end()
+    return Compress(tag, mechanism)
 
 
 def on_mailbox(tag: bytes, cursor: Cursor) -> OnMailbox:

@@ -52,6 +52,8 @@ class Connection:
     settings: ImapSettings
     wake: Callable[[], None]
     """Thread-safe: have the transport call `poke` and `steps`; for `Mailbox.listen`."""
+    compressed: bool = False
+    """COMPRESS was said (RFC 4978)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Done(NamedTuple):
     code: bytes | None = None
     status: bytes = b"OK"
     then: Request | None = None
-    """What the transport does after the tagged line: START_TLS."""
+    """What the transport does after the tagged line: START_TLS or COMPRESS."""
 
 
 Answer = Generator[Step | Wait, Input | None, Done]

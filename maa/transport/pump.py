@@ -36,7 +36,18 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from maa.conversation import CLOSE, SLOW, START_TLS, Conversation, Delay, Peer, Request, Step
+from maa.conversation import (
+    CLOSE,
+    COMPRESS,
+    SLOW,
+    START_TLS,
+    Conversation,
+    Delay,
+    Peer,
+    Request,
+    Step,
+)
+from maa.transport.deflate import DamagedStream, Deflate
 from maa.transport.reactor import Connection, Timer
 from maa.transport.sessions import TURN_SECONDS, Sessions
 from maa.transport.slices import Slice, taken
@@ -59,10 +70,10 @@ class Pump:
     """One connection and its conversation."""
 
     __slots__ = (
-        "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse", "_direct",
-        "_ended_input", "_farewell", "_paused", "_place", "_poked", "_reading", "_refusal",
-        "_sessions", "_since", "_slot", "_slow", "_steps", "_stop", "_stranger", "_timer", "_tls",
-        "_waiting", "address", "factory", "transport",
+        "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse", "_deflate",
+        "_direct", "_ended_input", "_farewell", "_paused", "_place", "_poked", "_reading",
+        "_refusal", "_sessions", "_since", "_slot", "_slow", "_steps", "_stop", "_stranger",
+        "_timer", "_tls", "_waiting", "address", "factory", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -88,6 +99,7 @@ class Pump:
         self._waiting = b""
         self._slot = 0
         self._direct = False
+        self._deflate: Deflate | None = None
         self._paused = self._slow = self._poked = self._stop = self._farewell = False
         self._ended_input = False
         self._reading = self._stranger = True
@@ -189,7 +201,7 @@ class Pump:
     def busy(self) -> bool:
         """Something is being answered, or waits to be."""
         if self._place is READY:
-            return self._steps is not None or self._poked or bool(self._waiting) or self._paused
+            return self._steps is not None or self._poked or self._has_input or self._paused
         return self._place is AWAY
 
     @property
@@ -240,7 +252,7 @@ class Pump:
             elif self._steps is None and not self._next_step():
                 break
             elif self._steps is not None:
-                self._carry_out(*taken(self._steps, may_block=False))
+                self._carry_out(*self._taken(self._steps, may_block=False))
                 if seconds() - begun > TURN_SECONDS and self._place is READY:
                     self._later(0)
         held = seconds() - begun
@@ -260,23 +272,47 @@ class Pump:
             self._stop = False
             self._steps = iter(conversation.stopping())
             return True
-        data = self._waiting
-        if not data and not self._poked:
+        if not self._has_input and not self._poked:
             if self._ended_input:
                 self._close()
             return False
         if self._poked:
             self._poked = False
             conversation.poke()
-        if data:
-            self._waiting = b""
-            conversation.feed(data)
-            if not self._reading:
-                self._reading = True
-                self.transport.resumeProducing()
+        if self._has_input and not self._fed(conversation):
+            return False
         self._sessions.counters.steps += 1
         self._steps = iter(conversation.steps())
         return True
+
+    @property
+    def _has_input(self) -> bool:
+        """Whether there are octets to feed."""
+        return bool(self._waiting) or (self._deflate is not None and self._deflate.more)
+
+    def _fed(self, conversation: Conversation) -> bool:
+        """Feed what the client sent; False when that ended the connection."""
+        data, self._waiting = self._waiting, b""
+        if self._deflate is not None:
+            try:
+                data = self._deflate.inflated(data)
+            except DamagedStream:
+                self._close()
+                return False
+        conversation.feed(data)
+        if not self._reading and (self._deflate is None or not self._deflate.more):
+            self._reading = True
+            self.transport.resumeProducing()
+        return True
+
+    def _taken(
+        self, steps: Iterator[Step], may_block: bool
+    ) -> tuple[bytes, Slice | Request | Delay]:
+        """A slice as it goes to the client, and what is asked for behind it."""
+        data, asked = taken(steps, may_block)
+        if data and self._deflate is not None:
+            data = self._deflate.deflated(data)
+        return data, asked
 
     def _carry_out(self, data: bytes, asked: Slice | Request | Delay) -> None:
         """Send a slice and do what the conversation asked for behind it."""
@@ -292,6 +328,10 @@ class Pump:
             self._slow = True
         elif asked is START_TLS:
             self._start_tls()
+        elif asked is COMPRESS:
+            # As with TLS, what came behind the command was not meant for the new stream (R027).
+            self._waiting = b""
+            self._deflate = Deflate()
         elif asked is CLOSE:
             self._close()
         elif isinstance(asked, Delay):
@@ -354,7 +394,7 @@ class Pump:
 
     def _work(self) -> None:
         assert self._steps is not None
-        data, asked = taken(self._steps, may_block=True)
+        data, asked = self._taken(self._steps, may_block=True)
         self._sessions.call_from_thread(self._worked, data, asked)
 
     def _worked(self, data: bytes, asked: Slice | Request | Delay) -> None:

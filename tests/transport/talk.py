@@ -1,7 +1,7 @@
 """A small conversation of our own, so that the pump is tested without a protocol.
 
-Lines are commands: `echo TEXT`, `slow TEXT`, `much N`, `delay TEXT`, `starttls`, `login`,
-`quit`, `crash`, `idle` (answers pokes from then on).
+Lines are commands: `echo TEXT`, `slow TEXT`, `much N`, `delay TEXT`, `starttls`, `compress`,
+`login`, `quit`, `crash`, `idle` (answers pokes from then on).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
-from maa.conversation import CLOSE, SLOW, START_TLS, Delay, Peer, Step
+from maa.conversation import CLOSE, COMPRESS, SLOW, START_TLS, Delay, Peer, Step
 from maa.transport.lanes import Job, Lane
 from maa.transport.slices import SLICE_OCTETS
 
@@ -118,6 +118,11 @@ class Talk:
     def _starttls(self, rest: bytes) -> Iterator[Step]:
         yield b"begin\r\n"
         yield START_TLS
+
+    def _compress(self, rest: bytes) -> Iterator[Step]:
+        yield b"active\r\n"
+        self._buffer = b""
+        yield COMPRESS
 
     def _login(self, rest: bytes) -> Iterator[Step]:
         self.logged_in = True

@@ -20,6 +20,7 @@ from tests.pop3.world import World as Pop3World
 from tests.transcripts.player import CLOSED, Transcript, play, transcripts
 from tests.transport.guard import reactor_thread
 from tests.transport.net import Wire
+from tests.transport.streams import ACTIVE, Streams
 from tests.transport.talk import HandLane
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
@@ -78,6 +79,7 @@ class PumpClient:
         self.conversation: Conversation | None = None
         self.wire = Wire()
         self.output = b""
+        self.streams: Streams | None = None
 
         def converse(_: Peer, wake: Callable[[], None]) -> Conversation:
             self.conversation = make(peer, wake)
@@ -94,7 +96,8 @@ class PumpClient:
         return self.conversation
 
     def send(self, data: bytes) -> None:
-        self.reactor.run(lambda: self.pump.dataReceived(data))
+        octets = data if self.streams is None else self.streams.packed(data)
+        self.reactor.run(lambda: self.pump.dataReceived(octets))
 
     def poke(self) -> None:
         self.reactor.run(lambda: None)
@@ -103,15 +106,22 @@ class PumpClient:
         """Begun when the session asked for it."""
 
     def take(self) -> bytes:
-        data, self.output = self.output + self.wire.take(), b""
+        data, self.output = self.output + self._received(), b""
         return data
 
+    def _received(self) -> bytes:
+        data = self.wire.take()
+        return data if self.streams is None else self.streams.unpacked(data)
+
     def line(self) -> bytes | None:
-        self.output += self.wire.take()
+        self.output += self._received()
         line, end, rest = self.output.partition(b"\r\n")
         if not end:
             return None if self.wire.connected else CLOSED
         self.output = rest
+        if line.endswith(ACTIVE):
+            self.streams = Streams()
+            self.output = self.streams.unpacked(self.output)
         return line
 
     def ask(self, line: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Every transcript once more, over real sockets and TLS, with real threads and hints."""
+"""Every transcript once more, over real sockets, TLS or compressed, with real threads and hints."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from maa.transport.sessions import Sessions
 from tests.imap.world import SessionWorld
 from tests.pop3.world import World as Pop3World
 from tests.transcripts.player import CLOSED, Transcript, play, transcripts
+from tests.transport.streams import ACTIVE, Streams
 
 FOLDER = Path(__file__).parent.parent / "transcripts"
 QUIET_SECONDS = 0.05
@@ -50,9 +51,9 @@ class HastyClock:
 class Service:
     """One listener over a world's mailboxes, in the reactor of the tests."""
 
-    def __init__(self, world: Any, make: Make, transcript: Transcript, context: TlsContext) -> None:
+    def __init__(self, world: Any, make: Make, tls: bool, context: TlsContext) -> None:
         self.world = world
-        self.tls = not any(part.tls for part in transcript.parts)
+        self.tls = tls
         self.sessions = Sessions(HastyClock(), reactor.callFromThread)  # type: ignore[attr-defined]
         self.sessions.start()
 
@@ -103,6 +104,7 @@ class SocketClient:
         self.socket = socket.create_connection(("127.0.0.1", service.port), PATIENCE_SECONDS)
         self.buffer = b""
         self.closed = False
+        self.streams: Streams | None = None
         if service.tls:
             self.start_tls()
 
@@ -111,6 +113,8 @@ class SocketClient:
         self.socket = self.context.wrap_socket(self.socket)
 
     def send(self, data: bytes) -> None:
+        if self.streams is not None:
+            data = self.streams.packed(data)
         self.socket.settimeout(PATIENCE_SECONDS)
         self.service.said += len(data)
         with suppress(OSError):  # a server that has closed is found out by `line`
@@ -135,8 +139,11 @@ class SocketClient:
                 data = b""
             self.closed = not data
             self.service.heard += len(data)
-            self.buffer += data
+            self.buffer += data if self.streams is None else self.streams.unpacked(data)
         line, _, self.buffer = self.buffer.partition(b"\r\n")
+        if line.endswith(ACTIVE):
+            self.streams = Streams()
+            self.buffer = self.streams.unpacked(self.buffer)
         return line
 
     def ask(self, line: bytes) -> bytes:
@@ -148,6 +155,7 @@ class SocketImapWorld(SessionWorld):
     """IMAP over sockets."""
 
     service: Service
+    compressed = False
 
     def client(self, number: int) -> SocketClient:  # type: ignore[override]
         if number not in self.clients:
@@ -155,6 +163,8 @@ class SocketImapWorld(SessionWorld):
             if self.logged_in:
                 client.line()
                 assert client.ask(b"login LOGIN joe secret").startswith(b"login OK")
+                if self.compressed:
+                    assert client.ask(b"z COMPRESS DEFLATE").startswith(b"z OK")
             self.clients[number] = client  # type: ignore[assignment]
         return self.clients[number]  # type: ignore[return-value]
 
@@ -220,7 +230,34 @@ async def test_transcript_over_tls(path: Path, tmp_path: Path, certificate: Cert
         def make(peer: Peer, wake: Callable[[], None]) -> Conversation:
             return Pop3Session(world.accounts, world.authenticator, peer, wake, world.settings)
 
-    world.service = service = Service(world, make, transcript, context)
+    await played(transcript, world, make, not any(part.tls for part in transcript.parts), context)
+
+
+COMPRESSIBLE = [
+    path
+    for path in transcripts(FOLDER / "imap")
+    if not {"@greeting", "S: c OK DEFLATE active"} & set(path.read_text("utf-8").splitlines())
+]
+"""Those in which somebody is logged in from the start, and which do not compress by themselves."""
+
+
+@pytest.mark.parametrize("path", COMPRESSIBLE, ids=lambda path: path.stem)
+@pytest_twisted.ensureDeferred
+async def test_transcript_compressed(path: Path, tmp_path: Path, certificate: Certificate) -> None:
+    transcript = Transcript.parse(path.read_text("utf-8"))
+    world = SocketImapWorld.of(transcript, tmp_path)
+    world.compressed = True
+
+    def make(peer: Peer, wake: Callable[[], None]) -> Conversation:
+        return ImapSession(world.accounts, world.authenticator, peer, world.settings, wake)
+
+    await played(transcript, world, make, False, certificate.imap)
+
+
+async def played(
+    transcript: Transcript, world: Any, make: Make, tls: bool, context: TlsContext
+) -> None:
+    world.service = service = Service(world, make, tls, context)
     try:
         await deferToThread(play, transcript, world)
     finally:
