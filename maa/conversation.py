@@ -65,6 +65,20 @@ class Peer:
     """A short name for this connection, unique in the log."""
 
 
+Piece = tuple[bytes, int]
+"""A piece of what was said: the octets to show, and how many are hidden behind them."""
+
+
+class Redactor(Protocol):
+    """What may be written down of one direction of a connection."""
+
+    def shown(self, data: bytes) -> Iterator[Piece]:
+        """Of what the server says, or a user who is logged in."""
+
+    def before_login(self, data: bytes) -> Iterator[Piece]:
+        """Of what a client says while its password may be among it."""
+
+
 class Conversation(Protocol):
     """One client's session as `Pump` drives it; never entered by two threads at once."""
 

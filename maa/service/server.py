@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -44,11 +45,13 @@ from maa.transport.factory import PumpFactory
 from maa.transport.imap import imap_factory
 from maa.transport.pokes import Chores, HintReader, synced, tidied, unwatched
 from maa.transport.pop3 import pop3_factory
+from maa.transport.rawlog import DIRECTORY, Rawlogs
 from maa.transport.sessions import Limits, Sessions
 
 STOP_SECONDS = 30.0
 """For a message that is being appended to arrive whole (R252)."""
 CERTIFICATE_LOOK_SECONDS = 30.0
+RAWLOG_LOOK_SECONDS = 1.0
 ROUNDS_SECONDS = 30.0
 """How long mail waits that arrives where inotify sees nothing, until IDLE tells of it."""
 
@@ -95,9 +98,11 @@ class Server(Service):
             self._watcher,
             neighbours=seat is not None,
         )
-        self._authenticator = Authenticator(_sources(config))
+        self._authenticator = authenticator_of(config)
         self._certificate = seat.certificate if seat else certificate_of(config.tls)
         self._certificate_look = LoopingCall(self._look_at_certificate)
+        self._rawlogs = Rawlogs(os.path.join(config.state, DIRECTORY))
+        self._rawlog_look = LoopingCall(self._look_at_rawlogs)
         self._rounds = LoopingCall(self._make_rounds)
 
     def privilegedStartService(self) -> None:
@@ -125,6 +130,7 @@ class Server(Service):
         if self._hints.fileno() >= 0:
             self._reactor.addReader(self._hints)
         self._rounds.start(ROUNDS_SECONDS, now=False)
+        self._rawlog_look.start(RAWLOG_LOOK_SECONDS)
         if self._certificate is not None:
             self._certificate_look.start(CERTIFICATE_LOOK_SECONDS, now=False)
         if hasattr(signal, "SIGHUP"):
@@ -143,7 +149,7 @@ class Server(Service):
         super().stopService()
         _log.info("stopping: %d connections", len(self.sessions.pumps))
         self._watchdog.stop()
-        for loop in (self._certificate_look, self._rounds):
+        for loop in (self._certificate_look, self._rounds, self._rawlog_look):
             if loop.running:
                 loop.stop()
         stopped = self.stop_accepting()
@@ -168,6 +174,7 @@ class Server(Service):
         self.sessions.close(5)
         self._accounts.close()
         self._watcher.close()
+        self._rawlogs.close()
         _log.info("stopped")
 
     def _listeners(self) -> Iterator[Listener]:
@@ -205,12 +212,14 @@ class Server(Service):
         imap_tls = certificate.imap if certificate else None
         pop3_tls = certificate.pop3 if certificate else None
         shared = (self.sessions, self._accounts, self._authenticator)
+        of_imap = partial(imap_factory, *shared, imap, rawlogs=self._rawlogs)
+        of_pop3 = partial(pop3_factory, *shared, pop3, rawlogs=self._rawlogs)
 
         return {
-            "imap": lambda: imap_factory(*shared, imap, tls=imap_tls),
-            "imaps": lambda: _over_tls(imap_tls, imap_factory(*shared, imap, implicit_tls=True)),
-            "pop3": lambda: pop3_factory(*shared, pop3, tls=pop3_tls),
-            "pop3s": lambda: _over_tls(pop3_tls, pop3_factory(*shared, pop3, implicit_tls=True)),
+            "imap": lambda: of_imap(tls=imap_tls),
+            "imaps": lambda: _over_tls(imap_tls, of_imap(implicit_tls=True)),
+            "pop3": lambda: of_pop3(tls=pop3_tls),
+            "pop3s": lambda: _over_tls(pop3_tls, of_pop3(implicit_tls=True)),
             "http": lambda: status_site(self.figures, config.hostname),
         }
 
@@ -222,6 +231,10 @@ class Server(Service):
         assert self._certificate is not None
         return deferToThread(self._certificate.reload)
 
+    def _look_at_rawlogs(self) -> None:
+        if self._rawlogs.look():
+            self.sessions.user_lane.put(self._rawlogs.reload)
+
     def _on_hangup(self, number: int, frame: object) -> None:
         _log.info("SIGHUP: reading the certificate again")
         if self._certificate is not None:
@@ -232,6 +245,11 @@ class Server(Service):
 def certificate_of(tls: Tls) -> Certificate | None:
     """The configured certificate, read now."""
     return Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
+
+
+def authenticator_of(config: Config) -> Authenticator:
+    """Who checks passwords and knows users, as configured."""
+    return Authenticator(_sources(config))
 
 
 def _sources(config: Config) -> list[Source]:

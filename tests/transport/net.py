@@ -9,8 +9,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 from twisted.python.failure import Failure
 
-from maa.conversation import Peer
+from maa.conversation import Conversation, Peer
 from maa.transport.pump import Pump
+from maa.transport.recorded import Recorded, Recorder, Redactors
 from maa.transport.sessions import Limits, Sessions
 from tests.transport.talk import HandLane, Talk
 
@@ -63,6 +64,9 @@ class Net:
 
     limits: Limits = field(default_factory=Limits)
 
+    recording: tuple[Recorder, Redactors] | None = None
+    """Record the conversations."""
+
     def __post_init__(self) -> None:
         self.clock = Clock()
         self.users, self.strangers = HandLane(), HandLane()
@@ -77,8 +81,10 @@ class Net:
     def client(self, address: str = "192.0.2.1", tls: bool = False) -> Client:
         talks: list[Talk] = []
 
-        def converse(peer: Peer, wake: object) -> Talk:
+        def converse(peer: Peer, wake: object) -> Conversation:
             talks.append(Talk(peer, wake))  # type: ignore[arg-type]
+            if self.recording is not None:
+                return Recorded(talks[-1], peer, *self.recording)
             return talks[-1]
 
         pump = Pump(self.sessions, converse, address, implicit_tls=tls, refusal=b"too many\r\n")
