@@ -17,10 +17,15 @@ from .server import Server
 from .users import CLIENT, User, give
 
 PROGRAMS = (
+    "alpine",
     "curl",
     "fetchmail",
     "getmail",
     "mbsync",
+    "neomutt",
+    "node",
+    "npm",
+    "offlineimap",
     "procmail",
     "saslauthd",
     "saslpasswd2",
