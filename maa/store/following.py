@@ -16,9 +16,8 @@ class Followed:
     """A mailbox after other processes' commits."""
 
     snapshot: Snapshot
-    flagged: Sequence[tuple[int, Sequence[int]]]
-    """(mod-sequence, UIDs that got it with other flags), ascending."""
-    expunged: Collection[int]
+    changes: Sequence[tuple[int, Sequence[int]]]
+    """(mod-sequence, UIDs that got it, as arrivals or with other flags), ascending."""
     places: frozenset[bytes]
     """Where something came, went or was renamed; not where only the index changed."""
 
@@ -46,14 +45,16 @@ def followed(
     arrivals = [row for row in rows if row[0] >= old.uidnext]
     changed = [row for row in rows if _differs(row, old)]
     places = _places_touched(old, changed, gone).union(row[1] for row in arrivals)
-    new, flagged = _with_changes(old, changed, counters)
+    new, by_modseq = _with_changes(old, changed, counters)
     if gone:
         new = new.without(frozenset(gone), counters)
     if arrivals:
         new = new.extended(arrivals, counters)
+        for uid, _, _, modseq in arrivals:
+            by_modseq.setdefault(modseq, []).append(uid)
     if new.counters != counters:
         new = new.counting(counters)
-    return Followed(new, flagged, gone, places)
+    return Followed(new, sorted(by_modseq.items()), places)
 
 
 def _places_touched(
@@ -82,7 +83,8 @@ def _differs(row: MessageRow, old: Snapshot) -> bool:
 
 def _with_changes(
     old: Snapshot, changed: Sequence[MessageRow], counters: Counters
-) -> tuple[Snapshot, Sequence[tuple[int, Sequence[int]]]]:
+) -> tuple[Snapshot, dict[int, list[int]]]:
+    """The snapshot with other flags and places, and the UIDs by their new mod-sequence."""
     by_modseq: dict[int, list[int]] = {}
     for uid, place, _, modseq in changed:
         position = old.position(uid)
@@ -92,5 +94,5 @@ def _with_changes(
         else:
             by_modseq.setdefault(modseq, []).append(uid)
     if not by_modseq:
-        return old, ()
-    return old.following(changed, counters), sorted(by_modseq.items())
+        return old, {}
+    return old.following(changed, counters), by_modseq

@@ -371,7 +371,7 @@ def test_reading_goes_on_when_seen_cannot_be_kept(desk: Desk) -> None:
 
 
 def test_R058_a_mailbox_that_is_gone_is_gone(desk: Desk) -> None:
-    desk.mailbox.gone = True
+    desk.mailbox.retire()
     with pytest.raises(MailboxGone):
         desk.ask(b"FETCH 1 BODY[TEXT]")
 

@@ -320,7 +320,7 @@ def test_listeners_hear_of_every_new_snapshot(boxes: Boxes, inbox: Mailbox) -> N
 
 
 def test_R058_a_deleted_mailbox_changes_nothing_any_more(boxes: Boxes, inbox: Mailbox) -> None:
-    inbox.gone = True
+    inbox.retire()
     with pytest.raises(MailboxGone):
         inbox.store([1], StoreMode.ADD, frozenset({DELETED}))
     with pytest.raises(MailboxGone):
