@@ -1,4 +1,4 @@
-"""CAPABILITY, NOOP, LOGOUT (RFC 3501 §6.1), ID (RFC 2971) and ENABLE (RFC 5161)."""
+"""CAPABILITY, NOOP, LOGOUT (RFC 3501 §6.1) and ID (RFC 2971)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 
 from maa import __version__
 from maa.imap.capabilities import capabilities
-from maa.imap.commands import Enable, Id, Plain
+from maa.imap.commands import Id, Plain
 from maa.imap.responses import parenthesised, string
 from maa.imap.states import (
     Answer,
@@ -50,9 +50,3 @@ def identification(state: Live, command: Id) -> Answer:
     fields = parenthesised(string(word) for pair in about.items() for word in pair)
     yield b"* ID %b\r\n" % fields
     return Done(state, b"ID completed")
-
-
-def enable(state: Live, command: Enable) -> Answer:
-    """ENABLE: only what was newly enabled is listed, which is nothing yet (RFC 5161 §3.1; R040)."""
-    yield b"* ENABLED\r\n"
-    return Done(state, b"ENABLE completed")

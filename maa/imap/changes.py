@@ -2,48 +2,81 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
 from maa.conversation import SLOW
 from maa.imap.commands import Copy, Expunge, Store
+from maa.imap.enabling import condstore
 from maa.imap.responses import ProtocolError, Refused, untagged
 from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
-from maa.imap.updates import flag_lines, rendered
+from maa.imap.updates import flag_lines, modseq_lines, rendered
 from maa.message.numbers import NumberSet, written
 from maa.store.errors import MailboxGone, MailboxNotFound
 from maa.store.mailbox import Mailbox
-from maa.store.snapshot import Copied
+from maa.store.snapshot import Copied, Stored, Unchanged
 
 
 def store(state: Selected, command: Store) -> Answer:
     """STORE (RFC 3501 §6.4.6)."""
     _check_writable(state)
     positions = positions_of(state, command.messages, command.by_uid)
+    since = command.unchanged_since
+    if since is not None:
+        state = yield from condstore(state)
     view, mailbox = state.view, state.mailbox
     uids = [view.uids[position] for position in positions]
     if not uids:
         return Done(state, b"STORE completed")
     yield SLOW
-    stored = mailbox.store(uids, command.mode, command.flags)
+    unchanged = None if since is None else Unchanged(since, view.snapshot)
+    stored = mailbox.store(uids, command.mode, command.flags, unchanged)
     # Others' changes are told, the client's own are what it asked for (R071).
     view, changes = view.refresh(expunges=False, mute=stored)
     for change in changes:
-        yield from rendered(change, command.by_uid, state.read_only)
-    if not command.silent:
-        # The resulting flags of every message, changed or not (R086).
-        told = [
-            (position + 1, view.uids[position], view.flags(position), 0)
-            for position in positions
-            if view.index(position) is not None
-        ]
-        yield from flag_lines(told, command.by_uid)
+        yield from rendered(change, command.by_uid, state.read_only, state.enabled)
     state = replace(state, view=view)
-    if not command.by_uid and any(view.index(position) is None for position in positions):
-        return _issued(state)
-    return Done(state, b"STORE completed")
+    yield from _result(state, command, positions, stored)
+    issued = not command.by_uid and any(view.index(position) is None for position in positions)
+    if stored.failed:
+        return Done(state, b"Some were changed", _modified(state, command, stored), _no(issued))
+    return _issued(state) if issued else Done(state, b"STORE completed")
+
+
+def _result(
+    state: Selected, command: Store, positions: Sequence[int], stored: Stored
+) -> Iterator[bytes]:
+    """The resulting flags of every message, changed or not (R086); of a silent STORE the
+    mod-sequences of those that changed, or passed the test (R164)."""
+    view, condstore = state.view, state.enabled.condstore
+    if command.silent and not condstore:
+        return
+    failed = frozenset(stored.failed)
+    only = stored.changed if command.silent and command.unchanged_since is None else None
+    rows = [
+        (position + 1, uid, view.flags(position), view.modseq(position))
+        for position, uid in ((position, view.uids[position]) for position in positions)
+        if uid not in failed and (only is None or uid in only) and view.index(position) is not None
+    ]
+    if command.silent:
+        yield from modseq_lines(rows)
+    else:
+        yield from flag_lines(rows, command.by_uid, state.enabled)
+
+
+def _modified(state: Selected, command: Store, stored: Stored) -> bytes:
+    """MODIFIED: the messages that failed UNCHANGEDSINCE, as the client named them (R163)."""
+    failed = sorted(stored.failed)
+    if not command.by_uid:
+        failed = [1 + bisect_left(state.view.uids, uid) for uid in failed]
+    return b"MODIFIED " + written(failed)
+
+
+def _no(issued: bool) -> bytes:
+    return b"NO" if issued else b"OK"
 
 
 def copy(state: Selected, command: Copy) -> Answer:

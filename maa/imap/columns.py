@@ -76,6 +76,17 @@ def flags_column(batch: Batch) -> Column:
     return list(map(shared.__getitem__, flag_ids))
 
 
+def modseq_column(batch: Batch) -> Column:
+    """Mod-sequences; messages that changed at once share one (RFC 7162 §3.1.4.2)."""
+    view = batch.view
+    if view.aligned:
+        modseqs = batch._of(view.snapshot.modseqs)
+    else:
+        modseqs = [view.modseq(position) for position in batch.positions]
+    shared = {modseq: b"(%d)" % modseq for modseq in set(modseqs)}
+    return list(map(shared.__getitem__, modseqs))
+
+
 def _recent(batch: Batch) -> bool | None:
     """Whether all messages of the batch are recent, or none is; None: some are."""
     uids = batch.uids

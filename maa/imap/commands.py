@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from maa.imap import fetch_items, search_keys
-from maa.imap.fetch_items import Item
+from maa.imap import fetch_items, modifiers, search_keys
+from maa.imap.fetch_items import Datum, Item
 from maa.imap.grammar import Cursor
+from maa.imap.modifiers import UNMODIFIED, FetchModifiers, SelectParameters
 from maa.imap.responses import ProtocolError
 from maa.imap.search_keys import Key
 from maa.message.dates import parse_internal
@@ -20,7 +21,9 @@ from maa.message.numbers import NumberSet
 from maa.store.snapshot import StoreMode
 
 ID_FIELDS_MAX = 64
-STATUS_ITEMS = (b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN")
+STATUS_ITEMS = (
+    b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"HIGHESTMODSEQ",
+)  # fmt: skip
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
 _DATE_TIME = re.compile(rb'"[^"\\\r\n\x80-\xff]*"')
@@ -80,7 +83,7 @@ class Compress(Command):
 
 @dataclass(frozen=True, slots=True)
 class OnMailbox(Command):
-    """SELECT, EXAMINE, DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
+    """DELETE, SUBSCRIBE or UNSUBSCRIBE (RFC 3501 §6.3)."""
 
     mailbox: str
 
@@ -92,6 +95,14 @@ class Create(Command):
     mailbox: str
     uses: tuple[str, ...] = ()
     """Such as `\\Sent`, in the case of RFC 6154 where it knows them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Select(Command):
+    """SELECT or EXAMINE (RFC 3501 §6.3.1, §6.3.2; RFC 4466 §2.6)."""
+
+    mailbox: str
+    parameters: SelectParameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,8 @@ class Store(Command):
     mode: StoreMode
     silent: bool
     flags: Flags
+    unchanged_since: int | None = None
+    """Messages with a greater mod-sequence stay as they are (RFC 7162 §3.1.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +169,12 @@ class Fetch(Command):
     messages: NumberSet
     by_uid: bool
     items: tuple[Item, ...]
+    modifiers: FetchModifiers = UNMODIFIED
+
+    @property
+    def asks_modseq(self) -> bool:
+        """Whether mod-sequences will be told: the command enables CONDSTORE (R161)."""
+        return self.modifiers.changed_since is not None or Datum.MODSEQ in self.items
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +285,15 @@ def _use(cursor: Cursor) -> str:
     return "\\" + cursor.atom().decode("ascii").capitalize()
 
 
+def select(tag: bytes, cursor: Cursor) -> Select:
+    """SP mailbox [SP select-params]."""
+    cursor.space()
+    mailbox = cursor.mailbox()
+    found = modifiers.select_parameters(cursor)
+    cursor.end()
+    return Select(tag, mailbox, found)
+
+
 def rename(tag: bytes, cursor: Cursor) -> Rename:
     """SP mailbox SP mailbox."""
     cursor.space()
@@ -332,17 +360,19 @@ def uid_expunge(tag: bytes, cursor: Cursor) -> Expunge:
 
 
 def store(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Store:
-    """SP sequence-set SP store-att-flags."""
+    """SP sequence-set [SP store-modifiers] SP store-att-flags."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
+    since = modifiers.unchanged_since(cursor)
     match = cursor.remaining_match(_STORE_MODE)
     if match is None:
         raise ProtocolError("FLAGS, +FLAGS or -FLAGS is missing")
     cursor.space()
     flags = cursor.flags()
     cursor.end()
-    return Store(tag, messages, by_uid, _MODES[match.group(1)], match.group(2) is not None, flags)
+    mode, silent = _MODES[match.group(1)], match.group(2) is not None
+    return Store(tag, messages, by_uid, mode, silent, flags, since)
 
 
 def uid_store(tag: bytes, cursor: Cursor) -> Store:
@@ -366,13 +396,14 @@ def uid_copy(tag: bytes, cursor: Cursor) -> Copy:
 
 
 def fetch(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Fetch:
-    """SP sequence-set SP fetch items."""
+    """SP sequence-set SP fetch items [SP fetch-modifiers]."""
     cursor.space()
     messages = cursor.sequence_set()
     cursor.space()
     items = fetch_items.parse_items(cursor)
+    found = modifiers.fetch_modifiers(cursor, by_uid)
     cursor.end()
-    return Fetch(tag, messages, by_uid, items)
+    return Fetch(tag, messages, by_uid, items, found)
 
 
 def uid_fetch(tag: bytes, cursor: Cursor) -> Fetch:

@@ -16,7 +16,7 @@ for its sections and lacks what is derived; the others are answered, and the tag
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from maa.conversation import SLOW, Step
@@ -27,26 +27,31 @@ from maa.imap.columns import (
     cached_column,
     facts_column,
     flags_column,
+    modseq_column,
     read_facts_column,
     uid_column,
 )
 from maa.imap.commands import Fetch
+from maa.imap.enabling import condstore
 from maa.imap.fetch_items import Datum, Item
 from maa.imap.opened import OneByOne
 from maa.imap.plan import FACTS, IN_MEMORY, Plan, Progress
 from maa.imap.responses import ProtocolError, failure
 from maa.imap.states import Answer, Done, Selected
-from maa.imap.updates import rendered
+from maa.imap.updates import LARGE, rendered
 from maa.message.flags import SEEN, interned
 from maa.store.errors import MailboxGone, StoreError
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import StoreMode
+from maa.store.view import View
 
 _log = logging.getLogger(__name__)
 
 
 def fetch(state: Selected, command: Fetch) -> Answer:
     """Answer every message the command names (R015, R072)."""
+    if command.asks_modseq:
+        state = yield from condstore(state)
     view = state.view
     if command.by_uid:
         positions = command.messages.positions_of_uids(view.uids)
@@ -55,8 +60,13 @@ def fetch(state: Selected, command: Fetch) -> Answer:
             positions = command.messages.positions_of_numbers(len(view))
         except ValueError:
             raise ProtocolError("there is no such message") from None
-    plan = Plan.of(tuple(command.items), command.by_uid)
-    progress = Progress(plan, view)
+    since = command.modifiers.changed_since
+    items = command.items
+    if since is not None:
+        positions = yield from _changed(view, positions, since)
+        items = (*items, Datum.MODSEQ)  # R165
+    plan = Plan.of(items, command.by_uid)
+    progress = Progress(plan, view, state.enabled)
     for start in range(0, len(positions), plan.rows):
         some = positions[start : start + plan.rows]
         if plan.sees and not state.read_only:
@@ -67,6 +77,16 @@ def fetch(state: Selected, command: Fetch) -> Answer:
         return Done(state, b"FETCH completed")
     code, text = failure(progress.trouble)
     return Done(state, text, code, b"NO")
+
+
+def _changed(
+    view: View, positions: Sequence[int], since: int
+) -> Generator[Step, None, Sequence[int]]:
+    """Those of the positions where something changed (RFC 7162 §3.1.4.1)."""
+    if not view.remembers(since) and len(view) > LARGE:
+        yield SLOW
+    chosen = positions if isinstance(positions, range) else frozenset(positions)
+    return [position for position in view.changed_since(since) if position in chosen]
 
 
 def _see(mailbox: Mailbox, progress: Progress, positions: Sequence[int]) -> Iterator[Step]:
@@ -88,7 +108,7 @@ def _see(mailbox: Mailbox, progress: Progress, positions: Sequence[int]) -> Iter
     progress.seen = stored.changed
     progress.view, updates = view.refresh(expunges=False, mute=stored)
     for update in updates:
-        yield from rendered(update, progress.plan.by_uid, read_only=False)
+        yield from rendered(update, progress.plan.by_uid, False, progress.enabled)
 
 
 def _answer(mailbox: Mailbox, progress: Progress, positions: Sequence[int]) -> Iterator[Step]:
@@ -116,6 +136,8 @@ def _memory_column(batch: Batch, item: Item) -> Column:
         return uid_column(batch)
     if item is Datum.FLAGS:
         return flags_column(batch)
+    if item is Datum.MODSEQ:
+        return modseq_column(batch)
     assert isinstance(item, Datum)
     return facts_column(batch, item)
 

@@ -57,5 +57,5 @@ def namespace(state: Authenticated | Selected, command: Plain) -> Answer:
 def _left_if_gone(state: Authenticated | Selected) -> Authenticated | Selected:
     """Nobody can stay in a mailbox that was just deleted, or has another name now (R058)."""
     if isinstance(state, Selected) and state.mailbox.gone:
-        return Authenticated(state.account, state.connection)
+        return state.left()
     return state

@@ -15,7 +15,7 @@ from maa.imap.responses import ProtocolError, Refused
 from maa.imap.states import Literal
 from maa.message import flags as message_flags
 from maa.message.flags import KEYWORD_OCTETS_MAX, RECENT, SYSTEM_FLAGS, Flags
-from maa.message.numbers import MAX_NUMBER, NumberSet
+from maa.message.numbers import MAX_MOD_SEQUENCE, MAX_NUMBER, NumberSet
 
 # RFC 3501 §9. ATOM-CHAR: any CHAR except atom-specials, which are ( ) { SP CTL % * " \ ].
 ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
@@ -158,6 +158,13 @@ class Cursor:
         if self._text[self._at : self._at + 1] == b"0":
             raise ProtocolError("a number must not be zero nor begin with it")
         return self.number()
+
+    def mod_sequence(self) -> int:
+        """A mod-sequence, unsigned 63 bit; 0 is older than all (RFC 7162 §7; L-20)."""
+        digits = self._token(_NUMBER, "a mod-sequence")
+        if len(digits) > 19 or (number := int(digits)) > MAX_MOD_SEQUENCE:
+            raise ProtocolError("a mod-sequence is too large")
+        return number
 
     def sequence_set(self) -> NumberSet:
         """Numbers and ranges of numbers, never expanded (R014)."""

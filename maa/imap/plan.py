@@ -12,6 +12,7 @@ from maa.imap import render
 from maa.imap.fetch_items import Datum, Item, Section
 from maa.imap.responses import flag_list
 from maa.imap.sections import cache_name, needs_head_only
+from maa.imap.states import Enabled
 from maa.store.errors import MessageGone, StoreError
 from maa.store.view import View
 
@@ -22,7 +23,7 @@ _ROWS_CACHED: Final = 500
 _ROWS_READ: Final = 100
 """Messages of a batch: few where \\Seen is set, which is done before the batch is sent."""
 FACTS: Final = frozenset((Datum.INTERNALDATE, Datum.SIZE))
-IN_MEMORY: Final = FACTS | {Datum.UID, Datum.FLAGS}
+IN_MEMORY: Final = FACTS | {Datum.UID, Datum.FLAGS, Datum.MODSEQ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ class Progress:
 
     plan: Plan
     view: View
+    enabled: Enabled
     seen: frozenset[int] = frozenset()
     """UIDs of the present batch that got \\Seen by this FETCH."""
     trouble: StoreError | None = field(default=None)
@@ -127,10 +129,21 @@ class Progress:
         return b"* %d FETCH (%b)\r\n" % (number, b" ".join(pairs)) if pairs else b""
 
     def seen_flags(self, number: int, uid: int) -> list[bytes]:
-        """FLAGS, where this FETCH changed them and they were not asked for (R158)."""
-        if uid not in self.seen or Datum.FLAGS in self.plan.items:
+        """FLAGS, where this FETCH changed them and they were not asked for (R158).
+
+        With CONDSTORE also UID and MODSEQ, as in all that tells of changes (RFC 7162 §3.2.4).
+        """
+        if uid not in self.seen:
             return []
-        return [b"FLAGS " + flag_list(self.view.flags(number - 1))]
+        told = {
+            Datum.UID: b"%d" % uid,
+            Datum.FLAGS: flag_list(self.view.flags(number - 1)),
+            Datum.MODSEQ: b"(%d)" % self.view.modseq(number - 1),
+        }
+        if not self.enabled.condstore:
+            told = {Datum.FLAGS: told[Datum.FLAGS]}
+        items = self.plan.items
+        return [b"%b %b" % (item.value, told[item]) for item in told if item not in items]
 
     def failed(self, uid: int, error: StoreError) -> None:
         """Note that a message could not be read; the command will end with NO (L-27)."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from maa.conversation import SLOW
-from maa.imap.commands import OnMailbox, Plain
-from maa.imap.responses import failure
+from maa.imap.commands import Plain, Select
+from maa.imap.enabling import CONDSTORE, highest_modseq
+from maa.imap.responses import failure, untagged
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import keyword_lines
 from maa.store.account import Account
@@ -15,12 +16,12 @@ from maa.store.mailbox import Mailbox
 from maa.store.view import View
 
 
-def select(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+def select(state: Authenticated | Selected, command: Select) -> Answer:
     """SELECT (RFC 3501 §6.3.1)."""
     return (yield from _chosen(state, command, read_only=False))
 
 
-def examine(state: Authenticated | Selected, command: OnMailbox) -> Answer:
+def examine(state: Authenticated | Selected, command: Select) -> Answer:
     """EXAMINE: SELECT that changes nothing, not even \\Recent (RFC 3501 §6.3.2; R053)."""
     return (yield from _chosen(state, command, read_only=True))
 
@@ -33,13 +34,13 @@ def close(state: Selected, command: Plain) -> Answer:
             yield SLOW
             mailbox.sync()
             mailbox.expunge(None)
-    return Done(Authenticated(state.account, state.connection), b"CLOSE completed")
+    return Done(state.left(), b"CLOSE completed")
 
 
 def unselect(state: Selected, command: Plain) -> Answer:
     """UNSELECT: leave the mailbox, expunge nothing (RFC 3691 §2)."""
     yield from ()  # A handler is a generator, also one with nothing to say.
-    return Done(Authenticated(state.account, state.connection), b"UNSELECT completed")
+    return Done(state.left(), b"UNSELECT completed")
 
 
 def check(state: Selected, command: Plain) -> Answer:
@@ -57,17 +58,22 @@ def opened(account: Account, name: str) -> Generator[Said, Input | None, Mailbox
     return mailbox
 
 
-def _chosen(state: Authenticated | Selected, command: OnMailbox, read_only: bool) -> Answer:
-    account, connection = state.account, state.connection
+def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -> Answer:
+    account, enabled = state.account, state.enabled
+    if command.parameters.condstore:
+        enabled |= CONDSTORE
+    if isinstance(state, Selected):
+        # What follows is no more about the former mailbox (R052).
+        yield untagged(b"OK", b"CLOSED", b"The former mailbox is closed")
     try:
         mailbox = yield from opened(account, command.mailbox)
     except StoreError as error:
         # The former mailbox is left all the same (R051).
         code, text = failure(error)
-        return Done(Authenticated(account, connection), text, code, b"NO")
+        return Done(Authenticated(account, state.connection, enabled), text, code, b"NO")
     view = mailbox.view(claim_recent=not read_only)
-    yield _described(view, read_only)
-    new = Selected(account, mailbox, view, read_only, connection)
+    yield _described(view, read_only) + highest_modseq(view)
+    new = Selected(account, mailbox, view, read_only, state.connection, enabled)
     if read_only:
         return Done(new, b"EXAMINE completed", b"READ-ONLY")
     return Done(new, b"SELECT completed", b"READ-WRITE")

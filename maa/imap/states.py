@@ -57,6 +57,29 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class Enabled:
+    """Which extensions change what this session is told, once the client asked (RFC 5161)."""
+
+    condstore: bool = False
+    """Mod-sequences are told (RFC 7162 §3.1; R161)."""
+    qresync: bool = False
+    """VANISHED stands for EXPUNGE (RFC 7162 §3.2.10)."""
+    utf8: bool = False
+    """UTF8=ACCEPT (RFC 6855 §3)."""
+    rev2: bool = False
+    """IMAP4rev2 (RFC 9051 §6.3.1)."""
+
+    def __or__(self, other: Enabled) -> Enabled:
+        """What either has; nothing is ever disabled."""
+        return Enabled(
+            self.condstore or other.condstore,
+            self.qresync or other.qresync,
+            self.utf8 or other.utf8,
+            self.rev2 or other.rev2,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NotAuthenticated:
     """Nobody has logged in yet (RFC 3501 §3.1)."""
 
@@ -71,6 +94,7 @@ class Authenticated:
 
     account: Account
     connection: Connection
+    enabled: Enabled = Enabled()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +107,11 @@ class Selected:
     """The mailbox as this client has been told of it."""
     read_only: bool
     connection: Connection
+    enabled: Enabled = Enabled()
+
+    def left(self) -> Authenticated:
+        """The state without the mailbox; what is enabled stays."""
+        return Authenticated(self.account, self.connection, self.enabled)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from maa.imap.commands import Status
+from maa.imap.enabling import condstore
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.responses import parenthesised
 from maa.imap.select import opened
@@ -25,6 +26,8 @@ def described(
 ) -> Generator[Said, Input | None, User]:
     """The untagged STATUS; the name is echoed as the client wrote it (Q-24)."""
     mailbox = yield from opened(state.account, name)
+    if b"HIGHESTMODSEQ" in items:
+        state = yield from condstore(state)
     if isinstance(state, Selected) and mailbox is state.mailbox:
         # What is said here must not run ahead of what the session was told (R115).
         state = yield from caught_up(state, expunges=True)
@@ -37,6 +40,7 @@ def described(
         b"UIDNEXT": snapshot.uidnext,
         b"UIDVALIDITY": snapshot.uidvalidity,
         b"UNSEEN": snapshot.unseen,
+        b"HIGHESTMODSEQ": snapshot.highest_modseq,
     }
     values = parenthesised(b"%b %d" % (item, numbers[item]) for item in items)
     yield b"* STATUS %b %b\r\n" % (rendered_name(name), values)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from maa.conversation import SLOW
 from maa.imap.responses import flag_list
-from maa.imap.states import Input, Said, Selected
+from maa.imap.states import Enabled, Input, Said, Selected
 from maa.message.flags import SYSTEM_FLAGS, Flags, interned
 from maa.store.snapshot import Stored
 from maa.store.view import Arrived, Expunged, KeywordsChanged, Update
@@ -37,11 +37,21 @@ def keyword_lines(keywords: frozenset[str], read_only: bool) -> bytes:
     )  # fmt: skip
 
 
-def flag_lines(rows: Sequence[tuple[int, int, Flags, int]], by_uid: bool) -> Iterator[bytes]:
-    """FETCH (FLAGS ...) of rows (sequence number, UID, flags, mod-sequence), in batches."""
+Row = tuple[int, int, Flags, int]
+"""(sequence number, UID, flags, mod-sequence)"""
+
+
+def flag_lines(rows: Sequence[Row], by_uid: bool, enabled: Enabled) -> Iterator[bytes]:
+    """FETCH (FLAGS ...) in batches; with CONDSTORE always UID and MODSEQ (RFC 7162 §3.2.4)."""
     for begin in range(0, len(rows), BATCH):
         batch = rows[begin : begin + BATCH]
-        if by_uid:
+        if enabled.condstore:
+            yield b"".join(
+                b"* %d FETCH (UID %d FLAGS %b MODSEQ (%d))\r\n"
+                % (number, uid, flag_list(flags), modseq)
+                for number, uid, flags, modseq in batch
+            )
+        elif by_uid:
             yield b"".join(
                 b"* %d FETCH (UID %d FLAGS %b)\r\n" % (number, uid, flag_list(flags))
                 for number, uid, flags, _ in batch
@@ -53,7 +63,16 @@ def flag_lines(rows: Sequence[tuple[int, int, Flags, int]], by_uid: bool) -> Ite
             )
 
 
-def rendered(update: Update, by_uid: bool, read_only: bool) -> Iterator[bytes]:
+def modseq_lines(rows: Sequence[Row]) -> Iterator[bytes]:
+    """FETCH (UID MODSEQ) in batches: what a silent STORE still tells (RFC 7162 §3.1.3; R164)."""
+    for begin in range(0, len(rows), BATCH):
+        yield b"".join(
+            b"* %d FETCH (UID %d MODSEQ (%d))\r\n" % (number, uid, modseq)
+            for number, uid, _, modseq in rows[begin : begin + BATCH]
+        )
+
+
+def rendered(update: Update, by_uid: bool, read_only: bool, enabled: Enabled) -> Iterator[bytes]:
     """One kind of change as untagged lines."""
     if isinstance(update, Expunged):
         for begin in range(0, len(update.numbers), BATCH):
@@ -64,7 +83,7 @@ def rendered(update: Update, by_uid: bool, read_only: bool) -> Iterator[bytes]:
     elif isinstance(update, Arrived):
         yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (update.exists, update.recent)
     else:
-        yield from flag_lines(update.rows, by_uid)
+        yield from flag_lines(update.rows, by_uid, enabled)
 
 
 def refreshed(
@@ -75,7 +94,7 @@ def refreshed(
         yield SLOW
     view, updates = state.view.refresh(expunges, mute)
     for update in updates:
-        yield from rendered(update, by_uid, state.read_only)
+        yield from rendered(update, by_uid, state.read_only, state.enabled)
     return state if view is state.view else replace(state, view=view)
 
 

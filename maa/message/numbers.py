@@ -17,6 +17,7 @@ ModSeq = NewType("ModSeq", int)
 """Unsigned 63 bit, at least 1 (RFC 7162 §3.1)."""
 
 MAX_NUMBER = 2**32 - 1
+MAX_MOD_SEQUENCE = 2**63 - 1
 _SET = re.compile(
     rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?"
     rb"(?:,(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?)*"

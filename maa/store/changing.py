@@ -9,7 +9,7 @@ from maa.message.flags import DELETED, NONE, Flags, is_system
 from maa.message.numbers import Uid
 from maa.store.errors import MailboxGone, MessageGone, StoreError
 from maa.store.maildrop import Maildrop
-from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode
+from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode, Unchanged
 
 if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
@@ -23,7 +23,7 @@ def store(
     uids: Sequence[int],
     mode: StoreMode,
     given: Flags,
-    unchanged_since: int | None,
+    unchanged: Unchanged | None,
 ) -> Stored:
     """Change flags in the index; the files follow behind the reply."""
     with mailbox.held():
@@ -35,7 +35,7 @@ def store(
             position = snapshot.position(uid)
             if position is None:
                 continue
-            if unchanged_since is not None and snapshot.modseqs[position] > unchanged_since:
+            if unchanged is not None and unchanged.fails(snapshot, position, mode, given):
                 failed.append(uid)
                 continue
             old = snapshot.flag_ids[position]

@@ -36,7 +36,7 @@ from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.maildrop import Maildrop
 from maa.store.page import Fact, Page
-from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode
+from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode, Unchanged
 from maa.store.view import View
 
 _TIDY_AT_ONCE = 200
@@ -115,6 +115,10 @@ class Mailbox:
     def changed_since(self, modseq: int) -> Sequence[int]:
         """UIDs with a greater mod-sequence, ascending; some may be gone."""
         return self._page.history.since(modseq, self.snapshot)
+
+    def remembers(self, modseq: int) -> bool:
+        """Whether `changed_since` need not look at every message."""
+        return self._page.history.reaches(modseq)
 
     @property
     def recent_unclaimed(self) -> int:
@@ -280,10 +284,10 @@ class Mailbox:
     # --- changing: maa.store.changing
 
     def store(
-        self, uids: Sequence[int], mode: StoreMode, flags: Flags, unchanged_since: int | None = None
+        self, uids: Sequence[int], mode: StoreMode, flags: Flags, unchanged: Unchanged | None = None
     ) -> Stored:
         """STORE (RFC 3501 §6.4.6); messages that are gone are passed over."""
-        return changing.store(self, uids, mode, flags, unchanged_since)
+        return changing.store(self, uids, mode, flags, unchanged)
 
     def expunge(self, uids: Sequence[int] | None = None) -> tuple[int, ...]:
         """Remove those with \\Deleted, of `uids` or of all; the UIDs removed."""

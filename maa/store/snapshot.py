@@ -51,6 +51,25 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchanged:
+    """What a message must meet to be changed (RFC 7162 §3.1.3)."""
+
+    since: int
+    """Its mod-sequence is not greater; or, if it is..."""
+    told: Snapshot
+    """...what the client knows of it is not, and no flag that is given differs (§3.1.12)."""
+
+    def fails(self, now: Snapshot, position: int, mode: StoreMode, given: Flags) -> bool:
+        """Whether the message at a position of `now` must stay as it is."""
+        if now.modseqs[position] <= self.since:
+            return False
+        known = self.told.position(now.uids[position])
+        if known is None or self.told.modseqs[known] > self.since or mode is StoreMode.REPLACE:
+            return True
+        return bool((self.told.flags(known) ^ now.flags(position)) & given)
+
+
+@dataclass(frozen=True, slots=True)
 class Copied:
     """What a COPY or MOVE did: sources and targets correspond in order (RFC 4315 §3)."""
 

@@ -8,7 +8,7 @@ a client may not be told of expunges (R061), the messages concerned keep their n
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -78,7 +78,10 @@ class Source(Protocol):
         """The newest state."""
 
     def changed_since(self, modseq: int) -> Sequence[int]:
-        """UIDs with a greater mod-sequence, ascending; messages that arrived may be among them."""
+        """UIDs with a greater mod-sequence, ascending; some may have arrived, or be gone."""
+
+    def remembers(self, modseq: int) -> bool:
+        """Whether `changed_since` need not look at every message."""
 
     def recent_span(self, claim: bool) -> tuple[int, int]:
         """The UIDs [low, high) that nobody has claimed as recent; with `claim` nobody else can."""
@@ -96,15 +99,17 @@ class View:
     recent: RecentSet
     claims: bool
     """Whether what is recent here is so for no other session (SELECT; not EXAMINE: R053)."""
-    gone: Mapping[int, int] = field(default_factory=dict)
-    """Expunged, but the client does not know: UID to last flag id."""
+    told_modseq: int
+    """The client was told of every change up to this mod-sequence (RFC 7162 §3.2; R167)."""
+    gone: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """Expunged, but the client does not know: UID to last flag id and mod-sequence."""
 
     @classmethod
     def of(cls, source: Source, claims: bool) -> View:
         """The numbering with which a session begins."""
         recent = RecentSet().plus(source.recent_span(claims))
         snapshot = source.snapshot
-        return cls(source, snapshot.uids, snapshot, recent, claims)
+        return cls(source, snapshot.uids, snapshot, recent, claims, snapshot.highest_modseq)
 
     def __len__(self) -> int:
         """EXISTS as the client knows it."""
@@ -133,8 +138,33 @@ class View:
         """The message's flags with \\Recent; the last known ones of a message that is gone."""
         uid = self.uids[position]
         index = self.index(position)
-        number = self.gone[uid] if index is None else self.snapshot.flag_ids[index]
+        number = self.gone[uid][0] if index is None else self.snapshot.flag_ids[index]
         return self.shown(uid, self.snapshot.table.sets[number])
+
+    def modseq(self, position: int) -> int:
+        """The message's mod-sequence; the last known one of a message that is gone."""
+        index = self.index(position)
+        return self.gone[self.uids[position]][1] if index is None else self.snapshot.modseqs[index]
+
+    def position(self, uid: int) -> int | None:
+        """Where a UID stands, or None."""
+        position = bisect_left(self.uids, uid)
+        return position if position < len(self.uids) and self.uids[position] == uid else None
+
+    def remembers(self, modseq: int) -> bool:
+        """Whether `changed_since` need not look at every message."""
+        return modseq >= self.snapshot.highest_modseq or self.source.remembers(modseq)
+
+    def changed_since(self, modseq: int) -> Sequence[int]:
+        """Positions of messages with a greater mod-sequence, ascending."""
+        if modseq >= self.snapshot.highest_modseq:
+            return ()
+        if not self.gone and not self.source.remembers(modseq):
+            modseqs = self.snapshot.modseqs
+            return [position for position, at in enumerate(modseqs) if at > modseq]
+        positions = map(self.position, self.source.changed_since(modseq))
+        # Of what is newer than the snapshot the client hears when it is told of changes.
+        return [p for p in positions if p is not None and self.modseq(p) > modseq]
 
     def shown(self, uid: int, flags: Flags) -> Flags:
         """The flags with \\Recent where this session has it."""
@@ -156,7 +186,9 @@ class View:
         if arrivals:
             low, high = self.source.recent_span(self.claims)
             recent = recent.plus((max(low, arrivals[0]), high))
-        view = View(self.source, uids, new, recent, self.claims, gone)
+        # What is held back is one of the changes since then.
+        told = self.told_modseq if gone else new.highest_modseq
+        view = View(self.source, uids, new, recent, self.claims, told, gone)
         if not new.keywords <= old.keywords:
             updates.append(KeywordsChanged(new.keywords | old.keywords))
         if arrivals:
@@ -184,15 +216,16 @@ class View:
         return rows
 
 
-def _vanished(old: Snapshot, new: Snapshot) -> dict[int, int]:
-    """UIDs of `old` that `new` lacks, with their last flag ids."""
+def _vanished(old: Snapshot, new: Snapshot) -> dict[int, tuple[int, int]]:
+    """UIDs of `old` that `new` lacks, with their last flag ids and mod-sequences."""
     if bisect_left(new.uids, old.uidnext) == len(old.uids):
         return {}
     left = set(old.uids).difference(new.uids)
-    return {uid: old.flag_ids[bisect_left(old.uids, uid)] for uid in left}
+    places = {uid: bisect_left(old.uids, uid) for uid in left}
+    return {uid: (old.flag_ids[place], old.modseqs[place]) for uid, place in places.items()}
 
 
-def _expunged(uids: Sequence[int], gone: Mapping[int, int]) -> Expunged:
+def _expunged(uids: Sequence[int], gone: Iterable[int]) -> Expunged:
     missing = sorted(gone)
     numbers = [bisect_left(uids, uid) + 1 - before for before, uid in enumerate(missing)]
     return Expunged(numbers, missing)

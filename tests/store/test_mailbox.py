@@ -6,7 +6,7 @@ import pytest
 from maa.message.flags import DELETED, FLAGGED, NONE, RECENT, SEEN
 from maa.store.errors import MailboxGone, MessageGone, StoreError, TooManyKeywords
 from maa.store.mailbox import Mailbox
-from maa.store.snapshot import FLAGS_MAX, KEYWORDS_MAX, StoreMode
+from maa.store.snapshot import FLAGS_MAX, KEYWORDS_MAX, StoreMode, Unchanged
 from maa.store.view import Arrived, Expunged, FlagsChanged, KeywordsChanged
 from store.boxes import Boxes, tidied
 
@@ -122,10 +122,24 @@ def test_storing_what_is_there_changes_no_mod_sequence(inbox: Mailbox) -> None:
 
 
 def test_unchangedsince_fails_for_messages_changed_later(inbox: Mailbox) -> None:
-    modseq = inbox.snapshot.highest_modseq
-    inbox.store([2], StoreMode.ADD, frozenset({SEEN}))
-    stored = inbox.store([1, 2], StoreMode.ADD, frozenset({FLAGGED}), unchanged_since=modseq)
+    told = inbox.snapshot
+    unchanged = Unchanged(told.highest_modseq, told)
+    inbox.store([2], StoreMode.ADD, frozenset({FLAGGED}))
+    stored = inbox.store([1, 2], StoreMode.ADD, frozenset({FLAGGED}), unchanged)
     assert stored.changed == {1} and stored.failed == (2,)
+
+
+def test_unchangedsince_lets_pass_who_sets_what_nobody_touched(inbox: Mailbox) -> None:
+    told = inbox.snapshot
+    unchanged = Unchanged(told.highest_modseq, told)
+    inbox.store([2], StoreMode.ADD, frozenset({SEEN}))
+    assert inbox.store([2], StoreMode.REMOVE, frozenset({SEEN}), unchanged).failed == (2,)
+    assert inbox.store([2], StoreMode.ADD, frozenset({FLAGGED}), unchanged).failed == ()
+    assert inbox.store([2], StoreMode.REMOVE, frozenset({DELETED}), unchanged).failed == ()
+    assert inbox.store([2], StoreMode.REPLACE, frozenset({FLAGGED}), unchanged).failed == (2,)
+    assert inbox.snapshot.flags(1) == {SEEN, FLAGGED}
+    never = Unchanged(0, told)
+    assert inbox.store([1], StoreMode.ADD, frozenset({FLAGGED}), never).failed == (1,)
 
 
 def test_a_message_another_program_removed_is_expunged(boxes: Boxes, inbox: Mailbox) -> None:
