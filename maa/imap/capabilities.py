@@ -42,6 +42,7 @@ CAPABILITIES: Final = (
     Capability(b"UNSELECT", "RFC 3691"),
     Capability(b"MOVE", "RFC 6851"),
     Capability(b"CONDSTORE", "RFC 7162"),
+    Capability(b"QRESYNC", "RFC 7162"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -18,6 +18,7 @@ from maa.message.numbers import NumberSet, written
 from maa.store.errors import MailboxGone, MailboxNotFound
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import Copied, Stored, Unchanged
+from maa.store.view import FlagsChanged
 
 
 def store(state: Selected, command: Store) -> Answer:
@@ -36,10 +37,13 @@ def store(state: Selected, command: Store) -> Answer:
     stored = mailbox.store(uids, command.mode, command.flags, unchanged)
     # Others' changes are told, the client's own are what it asked for (R071).
     view, changes = view.refresh(expunges=False, mute=stored)
+    told: set[int] = set()
     for change in changes:
         yield from rendered(change, command.by_uid, state.read_only, state.enabled)
+        if isinstance(change, FlagsChanged):
+            told.update(uid for _, uid, _, _ in change.rows)
     state = replace(state, view=view)
-    yield from _result(state, command, positions, stored)
+    yield from _result(state, command, positions, stored, told.union(stored.failed))
     issued = not command.by_uid and any(view.index(position) is None for position in positions)
     if stored.failed:
         return Done(state, b"Some were changed", _modified(state, command, stored), _no(issued))
@@ -47,19 +51,18 @@ def store(state: Selected, command: Store) -> Answer:
 
 
 def _result(
-    state: Selected, command: Store, positions: Sequence[int], stored: Stored
+    state: Selected, command: Store, positions: Sequence[int], stored: Stored, but: Set[int]
 ) -> Iterator[bytes]:
     """The resulting flags of every message, changed or not (R086); of a silent STORE the
     mod-sequences of those that changed, or passed the test (R164)."""
     view, condstore = state.view, state.enabled.condstore
     if command.silent and not condstore:
         return
-    failed = frozenset(stored.failed)
     only = stored.changed if command.silent and command.unchanged_since is None else None
     rows = [
         (position + 1, uid, view.flags(position), view.modseq(position))
         for position, uid in ((position, view.uids[position]) for position in positions)
-        if uid not in failed and (only is None or uid in only) and view.index(position) is not None
+        if uid not in but and (only is None or uid in only) and view.index(position) is not None
     ]
     if command.silent:
         yield from modseq_lines(rows)

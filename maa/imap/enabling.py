@@ -7,9 +7,8 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from maa.imap.commands import Enable
-from maa.imap.responses import untagged
 from maa.imap.states import Answer, Authenticated, Done, Enabled, Input, Said, Selected
-from maa.store.view import View
+from maa.imap.updates import highest_modseq
 
 CONDSTORE: Final = Enabled(condstore=True)
 ENABLING: Final[dict[bytes, Enabled]] = {
@@ -48,8 +47,3 @@ def enabled(state: S, more: Enabled) -> Generator[Said, Input | None, S]:
     if now.condstore and not state.enabled.condstore and isinstance(state, Selected):
         yield highest_modseq(state.view)
     return replace(state, enabled=now)
-
-
-def highest_modseq(view: View) -> bytes:
-    """HIGHESTMODSEQ: all that happened up to it was told (RFC 7162 §3.1.2.1; R167)."""
-    return untagged(b"OK", b"HIGHESTMODSEQ %d" % view.told_modseq, b"Changes up to here are told")

@@ -37,8 +37,9 @@ from maa.imap.fetch_items import Datum, Item
 from maa.imap.opened import OneByOne
 from maa.imap.plan import FACTS, IN_MEMORY, Plan, Progress
 from maa.imap.responses import ProtocolError, failure
-from maa.imap.states import Answer, Done, Selected
+from maa.imap.states import Answer, Done, Enabled, Selected
 from maa.imap.updates import LARGE, rendered
+from maa.imap.vanished import vanished_earlier
 from maa.message.flags import SEEN, interned
 from maa.store.errors import MailboxGone, StoreError
 from maa.store.mailbox import Mailbox
@@ -50,6 +51,8 @@ _log = logging.getLogger(__name__)
 
 def fetch(state: Selected, command: Fetch) -> Answer:
     """Answer every message the command names (R015, R072)."""
+    if command.modifiers.vanished and not state.enabled.qresync:
+        raise ProtocolError("VANISHED needs ENABLE QRESYNC")
     if command.asks_modseq:
         state = yield from condstore(state)
     view = state.view
@@ -63,6 +66,9 @@ def fetch(state: Selected, command: Fetch) -> Answer:
     since = command.modifiers.changed_since
     items = command.items
     if since is not None:
+        if command.modifiers.vanished:
+            known = command.messages.resolved(view.snapshot.uidnext - 1)
+            yield from vanished_earlier(state.mailbox, view, known, since)
         positions = yield from _changed(view, positions, since)
         items = (*items, Datum.MODSEQ)  # R165
     plan = Plan.of(items, command.by_uid)
@@ -77,6 +83,16 @@ def fetch(state: Selected, command: Fetch) -> Answer:
         return Done(state, b"FETCH completed")
     code, text = failure(progress.trouble)
     return Done(state, text, code, b"NO")
+
+
+def change_lines(
+    mailbox: Mailbox, view: View, positions: Sequence[int], enabled: Enabled
+) -> Iterator[Step]:
+    """UID, FLAGS and MODSEQ of messages that changed (RFC 7162 §3.2.4)."""
+    plan = Plan.of((Datum.UID, Datum.FLAGS, Datum.MODSEQ), by_uid=True)
+    progress = Progress(plan, view, enabled)
+    for start in range(0, len(positions), plan.rows):
+        yield from _answer(mailbox, progress, positions[start : start + plan.rows])
 
 
 def _changed(

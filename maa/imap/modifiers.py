@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from maa.imap.grammar import Cursor
 from maa.imap.responses import ProtocolError
+from maa.message.numbers import NumberSet, Ranges
 
 _NAME = re.compile(rb"[A-Za-z_.-][A-Za-z0-9_.:-]*")
 
@@ -95,13 +97,71 @@ def unchanged_since(cursor: Cursor) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Resync:
+    """The QRESYNC parameter of SELECT: what the client remembers (RFC 7162 §3.2.5)."""
+
+    uidvalidity: int
+    modseq: int
+    known: NumberSet | None = None
+    """The UIDs it is interested in; None: all."""
+    sample: tuple[Ranges, Ranges] | None = None
+    """Some sequence numbers, and as many UIDs that they stood for (§3.2.5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
 class SelectParameters:
-    """What a SELECT asks for beside the mailbox (RFC 7162 §3.1.8)."""
+    """What a SELECT asks for beside the mailbox (RFC 7162 §3.1.8, §3.2.5)."""
 
     condstore: bool = False
+    resync: Resync | None = None
 
 
-SELECT: Final[Mapping[bytes, Reader]] = {b"CONDSTORE": _flag}
+def _resync(cursor: Cursor) -> Resync:
+    """`SP "(" uidvalidity SP mod-sequence [SP known-uids] [SP seq-match-data] ")"`."""
+    cursor.space()
+    cursor.expect(b"(")
+    uidvalidity = cursor.nz_number()
+    cursor.space()
+    modseq = cursor.mod_sequence()
+    known = sample = None
+    if cursor.take(b" "):
+        if cursor.peek() != b"(":
+            known = NumberSet(tuple(_plain_set(cursor)))
+            if cursor.take(b" "):
+                sample = _sample(cursor)
+        else:
+            sample = _sample(cursor)
+    cursor.expect(b")")
+    return Resync(uidvalidity, modseq, known, sample)
+
+
+def _sample(cursor: Cursor) -> tuple[Ranges, Ranges]:
+    """`"(" known-sequence-set SP known-uid-set ")"`: ascending, and as many UIDs as numbers."""
+    cursor.expect(b"(")
+    numbers = _plain_set(cursor)
+    cursor.space()
+    uids = _plain_set(cursor)
+    cursor.expect(b")")
+    for ranges in (numbers, uids):
+        if any(low > high for low, high in ranges) or any(
+            one[1] >= next_[0] for one, next_ in pairwise(ranges)
+        ):
+            raise ProtocolError("the sets of known messages must ascend")
+    if sum(b - a for a, b in numbers) + len(numbers) != sum(b - a for a, b in uids) + len(uids):
+        raise ProtocolError("there must be as many known UIDs as numbers")
+    return numbers, uids
+
+
+def _plain_set(cursor: Cursor) -> list[tuple[int, int]]:
+    """The ranges of a sequence-set without `*`, as they stand."""
+    ranges = cursor.sequence_set().ranges
+    plain = [(low, high) for low, high in ranges if low is not None and high is not None]
+    if len(plain) != len(ranges):
+        raise ProtocolError("* has no meaning here")
+    return plain
+
+
+SELECT: Final[Mapping[bytes, Reader]] = {b"CONDSTORE": _flag, b"QRESYNC": _resync}
 
 
 def select_parameters(cursor: Cursor) -> SelectParameters:
@@ -112,4 +172,4 @@ def select_parameters(cursor: Cursor) -> SelectParameters:
     if cursor.peek() != b"(":
         return SelectParameters()  # blanks at the end
     found = parameters(cursor, SELECT)
-    return SelectParameters(b"CONDSTORE" in found)
+    return SelectParameters(b"CONDSTORE" in found, found.get(b"QRESYNC"))

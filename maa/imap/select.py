@@ -6,10 +6,11 @@ from collections.abc import Generator
 
 from maa.conversation import SLOW
 from maa.imap.commands import Plain, Select
-from maa.imap.enabling import CONDSTORE, highest_modseq
-from maa.imap.responses import failure, untagged
+from maa.imap.enabling import CONDSTORE
+from maa.imap.responses import ProtocolError, failure, untagged
+from maa.imap.resync import resynchronised
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
-from maa.imap.updates import keyword_lines
+from maa.imap.updates import highest_modseq, keyword_lines
 from maa.store.account import Account
 from maa.store.errors import StoreError
 from maa.store.mailbox import Mailbox
@@ -60,6 +61,9 @@ def opened(account: Account, name: str) -> Generator[Said, Input | None, Mailbox
 
 def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -> Answer:
     account, enabled = state.account, state.enabled
+    resync = command.parameters.resync
+    if resync is not None and not enabled.qresync:
+        raise ProtocolError("QRESYNC must be enabled first")  # R169
     if command.parameters.condstore:
         enabled |= CONDSTORE
     if isinstance(state, Selected):
@@ -73,6 +77,8 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
         return Done(Authenticated(account, state.connection, enabled), text, code, b"NO")
     view = mailbox.view(claim_recent=not read_only)
     yield _described(view, read_only) + highest_modseq(view)
+    if resync is not None:
+        yield from resynchronised(mailbox, view, enabled, resync)
     new = Selected(account, mailbox, view, read_only, state.connection, enabled)
     if read_only:
         return Done(new, b"EXAMINE completed", b"READ-ONLY")

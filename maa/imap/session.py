@@ -301,7 +301,7 @@ class Session:
 
     def _performed(self, row: Row, command: Command) -> Part[Done]:
         """The handler's answer, with the mailbox changes that this command may carry (R061)."""
-        told = row.updates
+        told, before = row.updates, self._state
         if told is Updates.UID and isinstance(self._state, Selected):
             # So that UIDs the client learned elsewhere are known to this session too (L-6).
             self._state = yield from updates.caught_up(self._state, expunges=False, by_uid=True)
@@ -315,7 +315,10 @@ class Session:
         elif state.view.stale:
             by_uid = told is Updates.UID
             state = yield from updates.refreshed(state, expunges=by_uid, by_uid=by_uid)
-        return done if state is done.state else done._replace(state=state)
+        done = done if state is done.state else done._replace(state=state)
+        if state.enabled.qresync and isinstance(before, Selected):
+            done = yield from updates.counted(before, done)
+        return done
 
     def _moved(self, done: Done) -> Part[None]:
         before, self._state = self._state, done.state

@@ -11,11 +11,12 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 from maa.conversation import SLOW
-from maa.imap.responses import flag_list
-from maa.imap.states import Enabled, Input, Said, Selected
+from maa.imap.responses import flag_list, untagged
+from maa.imap.states import Done, Enabled, Input, Said, Selected
 from maa.message.flags import SYSTEM_FLAGS, Flags, interned
+from maa.message.numbers import written
 from maa.store.snapshot import Stored
-from maa.store.view import Arrived, Expunged, KeywordsChanged, Update
+from maa.store.view import Arrived, Expunged, KeywordsChanged, Update, View
 
 BATCH = 1000
 """Lines rendered together: an answer about 100,000 messages is not built in memory."""
@@ -74,7 +75,10 @@ def modseq_lines(rows: Sequence[Row]) -> Iterator[bytes]:
 
 def rendered(update: Update, by_uid: bool, read_only: bool, enabled: Enabled) -> Iterator[bytes]:
     """One kind of change as untagged lines."""
-    if isinstance(update, Expunged):
+    if isinstance(update, Expunged) and enabled.qresync:
+        for begin in range(0, len(update.uids), BATCH):
+            yield b"* VANISHED %b\r\n" % written(update.uids[begin : begin + BATCH])  # R171
+    elif isinstance(update, Expunged):
         for begin in range(0, len(update.numbers), BATCH):
             batch = update.numbers[begin : begin + BATCH]
             yield b"".join(b"* %d EXPUNGE\r\n" % number for number in batch)
@@ -96,6 +100,26 @@ def refreshed(
     for update in updates:
         yield from rendered(update, by_uid, state.read_only, state.enabled)
     return state if view is state.view else replace(state, view=view)
+
+
+def counted(before: Selected, done: Done) -> Generator[Said, Input | None, Done]:
+    """With HIGHESTMODSEQ, where QRESYNC is enabled and the client cannot know it (R167, R168).
+
+    Expunges have a mod-sequence that VANISHED does not tell. While they are held back, those in
+    FETCH may be greater, but the client must not believe that it has heard of all before them.
+    """
+    view = done.state.view if isinstance(done.state, Selected) else before.view
+    if not view.gone and view.told_modseq == before.view.told_modseq:
+        return done
+    if done.code is None:
+        return done._replace(code=b"HIGHESTMODSEQ %d" % view.told_modseq)
+    yield highest_modseq(view)
+    return done
+
+
+def highest_modseq(view: View) -> bytes:
+    """HIGHESTMODSEQ: all that happened up to it was told (RFC 7162 §3.1.2.1; R167)."""
+    return untagged(b"OK", b"HIGHESTMODSEQ %d" % view.told_modseq, b"Changes up to here are told")
 
 
 def current(state: Selected) -> bool:

@@ -87,6 +87,45 @@ def _joined(spans: list[range]) -> Sequence[int]:
     return [position for span in spans for position in span]
 
 
+Ranges = Sequence[tuple[int, int]]
+"""Ascending, disjoint and inclusive: what a set means once `*` is resolved."""
+
+
+def common(some: Ranges, others: Ranges) -> list[tuple[int, int]]:
+    """What is in both."""
+    found: list[tuple[int, int]] = []
+    place = 0
+    for low, high in some:
+        while place < len(others) and others[place][1] < low:
+            place += 1
+        at = place
+        while at < len(others) and others[at][0] <= high:
+            found.append((max(low, others[at][0]), min(high, others[at][1])))
+            at += 1
+        place = max(place, at - 1)
+    return found
+
+
+def without(ranges: Ranges, numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """What is in the ranges but not among the ascending numbers."""
+    found: list[tuple[int, int]] = []
+    for low, high in ranges:
+        for number in numbers[bisect_left(numbers, low) : bisect_right(numbers, high)]:
+            if low < number:
+                found.append((low, number - 1))
+            low = number + 1
+        if low <= high:
+            found.append((low, high))
+    return found
+
+
+def written_ranges(ranges: Ranges) -> bytes:
+    """Ranges as a sequence-set."""
+    return b",".join(
+        [b"%d" % low if low == high else b"%d:%d" % (low, high) for low, high in ranges]
+    )
+
+
 def written(numbers: Iterable[int]) -> bytes:
     """Ascending numbers as a sequence-set, `1:3,5`; order is kept and runs are joined."""
     parts: list[bytes] = []

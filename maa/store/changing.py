@@ -51,7 +51,7 @@ def store(
         changed = frozenset(uid for uid, _ in changes)
         if changed:
             mailbox.untidy(changed)
-        return Stored(mailbox.snapshot.highest_modseq, changed, tuple(failed))
+        return Stored(mailbox.snapshot.highest_modseq, changed, tuple(failed), mode, given)
 
 
 def expunge(mailbox: Mailbox, uids: Sequence[int] | None) -> tuple[int, ...]:

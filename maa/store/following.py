@@ -18,6 +18,8 @@ class Followed:
     snapshot: Snapshot
     changes: Sequence[tuple[int, Sequence[int]]]
     """(mod-sequence, UIDs that got it, as arrivals or with other flags), ascending."""
+    expunged: bool
+    """Some may have been expunged."""
     places: frozenset[bytes]
     """Where something came, went or was renamed; not where only the index changed."""
 
@@ -41,6 +43,8 @@ def followed(
         ledger.table.learn(index.flag_sets())
     present = {row[0] for row in rows}
     asked = old.uids if uids is None else uids
+    # One that came and went between two looks was known to other processes' clients.
+    expunged = uids is None or len(present) < len(uids)
     gone = {uid for uid in asked if uid not in present and old.position(uid) is not None}
     arrivals = [row for row in rows if row[0] >= old.uidnext]
     changed = [row for row in rows if _differs(row, old)]
@@ -54,7 +58,7 @@ def followed(
             by_modseq.setdefault(modseq, []).append(uid)
     if new.counters != counters:
         new = new.counting(counters)
-    return Followed(new, sorted(by_modseq.items()), places)
+    return Followed(new, sorted(by_modseq.items()), expunged, places)
 
 
 def _places_touched(

@@ -117,6 +117,18 @@ class Index(Protocol):
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""
 
+    def expunged(self, mailbox_id: int, since: int, until: int) -> Sequence[bytes] | None:
+        """Sets of UIDs that were expunged with a mod-sequence above `since`, up to `until`.
+
+        None: the log does not reach so far back.
+        """
+
+    def last_expunge(self, mailbox_id: int) -> int:
+        """The mod-sequence of the newest expunge, also one that the log has no more; or 0."""
+
+    def prune(self, mailbox_id: int, kept: int, before: int) -> None:
+        """Drop expunges from before that time, in seconds, and all but the newest `kept`."""
+
     def skip(self, mailbox_id: int, uidnext: int, modseq: int) -> None:
         """Never give the numbers below; every message is as if it changed just now (R176)."""
 

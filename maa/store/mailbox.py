@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from maa.message.flags import Flags
+from maa.message.numbers import MAX_NUMBER, NumberSet, Ranges
 from maa.store import changing, reading
 from maa.store.disk import Disk
 from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
@@ -119,6 +120,10 @@ class Mailbox:
     def remembers(self, modseq: int) -> bool:
         """Whether `changed_since` need not look at every message."""
         return self._page.history.reaches(modseq)
+
+    def expunged_after(self, modseq: int) -> bool:
+        """Whether anything may have been expunged with a greater mod-sequence."""
+        return self._page.last_expunge > modseq
 
     @property
     def recent_unclaimed(self) -> int:
@@ -280,6 +285,14 @@ class Mailbox:
         """Remember derived values; `item` carries a version."""
         with self.ledger.identity:
             self.ledger.cache.put(self.row.id, item, values)
+
+    def expunged(self, since: int, until: int) -> Ranges | None:
+        """UIDs that went with a mod-sequence above `since`, up to `until`; None: not known."""
+        with self.held():
+            sets = self.ledger.index.expunged(self.row.id, since, until)
+        if sets is None:
+            return None
+        return NumberSet.parse(b",".join(sets)).resolved(MAX_NUMBER) if sets else ()
 
     # --- changing: maa.store.changing
 

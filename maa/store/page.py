@@ -7,8 +7,10 @@ processes commit is taken in by `follow`. Both under the ledger.
 
 from __future__ import annotations
 
+import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from maa.store.errors import MailboxGone
 from maa.store.following import followed
@@ -17,6 +19,12 @@ from maa.store.index import Change, Counters, MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.recent import Recent
 from maa.store.snapshot import Snapshot
+
+EXPUNGES_KEPT: Final = 10_000
+"""Of so many expunges of a mailbox it is known which messages went when (R175)."""
+EXPUNGES_KEPT_SECONDS: Final = 182 * 86400
+PRUNED_EACH: Final = 1000
+"""After so many expunges, and when the mailbox is read, old ones are dropped."""
 
 Fact = tuple[int, int, int]
 """(UID, size as sent, internal date), -1 for what is not known."""
@@ -34,6 +42,9 @@ class Page:
         """The mailbox was deleted or renamed away."""
         self.recent = Recent(ledger.shared, row.id, row.uidvalidity)
         self.history = History(1)
+        self.last_expunge = 0
+        """The mod-sequence of the newest expunge, or a greater one."""
+        self._expunges = 0
         self.snapshot = Snapshot.of(row.uidvalidity, Counters(1, 1, 1), ledger.table, ())
         self.listeners: frozenset[Callable[[], None]] = frozenset()
         """Called, on any thread, whenever there is a new snapshot, or never will be another."""
@@ -64,6 +75,8 @@ class Page:
         messages = index.messages(self.row.id)
         self.snapshot = Snapshot.of(self.row.uidvalidity, counters, table, messages)
         self.history = History(counters.highest_modseq)
+        self._prune()
+        self.last_expunge = index.last_expunge(self.row.id)
         self.recent.known(counters.first_recent)
         facts = self.ledger.cache.facts(self.row.id)
         if array("I", [row[0] for row in facts]) == self.snapshot.uids:
@@ -90,6 +103,8 @@ class Page:
             raise
         self.recent.known(now.snapshot.counters.first_recent)
         self.history.add(now.changes)
+        if now.expunged:
+            self.last_expunge = now.snapshot.highest_modseq
         self.snapshot = now.snapshot
         if old.uidnext < self.snapshot.uidnext:
             self.fill(self.ledger.cache.facts(self.row.id, old.uidnext))
@@ -114,7 +129,11 @@ class Page:
         visible = bool(arrivals or flags or expunged)
         if not visible and not places:
             return ()
-        modseq = old.highest_modseq + visible
+        modseq = old.highest_modseq
+        if visible:
+            # Never one that was given before, though a crash of the machine may have undone the
+            # last changes of flags: it takes longer than they did (R160, R176).
+            modseq = max(modseq + 1, int(time.time()))
         uids = range(old.uidnext, old.uidnext + len(arrivals))
         rows = [
             (uid, place, number, modseq)
@@ -130,6 +149,7 @@ class Page:
             except BaseException:
                 undone = Change(expunged=uids, counters=counters)
                 self._apply(undone)
+                self.last_expunge = modseq
                 self.snapshot = old.counting(counters)
                 raise
         if visible:
@@ -149,6 +169,10 @@ class Page:
         self.ledger.bulletin.post(self.row.id, uids.union(change.expunged))
         self.ledger.index.apply(self.row.id, change)
 
+    def _prune(self) -> None:
+        before = int(time.time()) - EXPUNGES_KEPT_SECONDS
+        self.ledger.index.prune(self.row.id, EXPUNGES_KEPT, before)
+
     def _publish(self, change: Change, visible: bool) -> None:
         old, counters = self.snapshot, change.counters
         new = old.changed(change.flags, counters) if change.flags else old
@@ -157,6 +181,10 @@ class Page:
             if position is not None:
                 new.places[position] = place
         if change.expunged:
+            self.last_expunge = counters.highest_modseq
+            self._expunges += 1
+            if not self._expunges % PRUNED_EACH:
+                self._prune()
             new = new.without(frozenset(change.expunged), counters)
             self.ledger.cache.forget(self.row.id, change.expunged)
         if change.arrivals:

@@ -1,4 +1,4 @@
--- index.db: what cannot be derived again. Schema 1. See docs/on-disk-format.md.
+-- index.db: what cannot be derived again. Schema 2. See docs/on-disk-format.md.
 
 CREATE TABLE setting (              -- facts about the account
     key   TEXT PRIMARY KEY,         -- 'schema', 'uidvalidity' (the last one given), 'generation', 'roles', 'renaming' (a journal)
@@ -12,7 +12,8 @@ CREATE TABLE mailbox (
     uidnext        INTEGER NOT NULL,        -- greater than every UID ever given out
     highest_modseq INTEGER NOT NULL,        -- of the newest change
     first_recent   INTEGER NOT NULL,        -- lowest UID not yet claimed as \Recent
-    special_use    TEXT                     -- '\Sent' ...; NULL: none
+    special_use    TEXT,                    -- '\Sent' ...; NULL: none
+    forgotten_modseq INTEGER NOT NULL DEFAULT 0     -- what was expunged up to it may be missing in 'expunged'
 );
 
 CREATE TABLE flag_set (             -- every combination of flags that ever occurred

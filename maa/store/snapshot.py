@@ -46,8 +46,15 @@ class Stored:
     """The mod-sequence that the changed messages got."""
     changed: frozenset[int]
     """UIDs whose flags are others than before."""
-    failed: tuple[int, ...] = ()
+    failed: tuple[int, ...]
     """UIDs not changed because of UNCHANGEDSINCE."""
+    mode: StoreMode
+    given: Flags
+
+    def explains(self, uid: int, modseq: int, before: Flags, now: Flags) -> bool:
+        """Whether nobody else had a part in it: who stored knows the flags by himself (R071)."""
+        own = modseq == self.modseq and uid in self.changed
+        return own and self.mode.applied(before, self.given) == now
 
 
 @dataclass(frozen=True, slots=True)

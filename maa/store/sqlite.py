@@ -21,8 +21,10 @@ from maa.message.numbers import written
 from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
 from maa.store.index import Change, Counters, Guard, MailboxRow, MessageRow
 
-SCHEMA = 1
-MIGRATIONS: dict[int, str] = {}
+SCHEMA = 2
+MIGRATIONS: dict[int, str] = {
+    1: "ALTER TABLE mailbox ADD COLUMN forgotten_modseq INTEGER NOT NULL DEFAULT 0;",
+}
 """By schema: the statements that make the next one of it. None is ever taken out."""
 BUSY_SECONDS = 10.0
 UIDVALIDITY_MAX = 2**31 - 1
@@ -323,6 +325,50 @@ class SqliteIndex:
             rows = self._db.rows("SELECT id, uidvalidity FROM mailbox")
             self._uidvalidities = dict(rows)
         return self._uidvalidities.get(mailbox_id, 0)
+
+    def expunged(self, mailbox_id: int, since: int, until: int) -> Sequence[bytes] | None:
+        """Sets of UIDs that were expunged with a mod-sequence above `since`, up to `until`.
+
+        None: the log does not reach so far back (R172, R175).
+        """
+        query = "SELECT forgotten_modseq FROM mailbox WHERE id = ?"
+        forgotten = self._db.rows(query, (mailbox_id,))
+        if not forgotten or since < forgotten[0][0]:
+            return None
+        rows = self._db.rows(
+            "SELECT uids FROM expunged WHERE mailbox = ? AND modseq > ? AND modseq <= ?",
+            (mailbox_id, since, until),
+        )
+        return [row[0].encode("ascii") for row in rows]
+
+    def last_expunge(self, mailbox_id: int) -> int:
+        """The mod-sequence of the newest expunge, also one that the log has no more; or 0."""
+        query = (
+            "SELECT max(forgotten_modseq, coalesce((SELECT max(modseq) FROM expunged"
+            " WHERE mailbox = ?1), 0)) FROM mailbox WHERE id = ?1"
+        )
+        rows = self._db.rows(query, (mailbox_id,))
+        return int(rows[0][0]) if rows else 0
+
+    def prune(self, mailbox_id: int, kept: int, before: int) -> None:
+        """Drop expunges from before that time, in seconds, and all but the newest `kept`."""
+        # No older row is kept than one that is dropped, though the clock may have been set back.
+        query = (
+            "SELECT max(coalesce((SELECT max(modseq) FROM expunged WHERE mailbox = ?1 AND at < ?2),"
+            " 0), coalesce((SELECT modseq FROM expunged WHERE mailbox = ?1"
+            " ORDER BY modseq DESC LIMIT 1 OFFSET ?3), 0))"
+        )
+        ((last,),) = self._db.rows(query, (mailbox_id, before, kept))
+        if not last:
+            return
+        with self._db.transaction() as connection:
+            connection.execute(
+                "DELETE FROM expunged WHERE mailbox = ? AND modseq <= ?", (mailbox_id, last)
+            )
+            connection.execute(
+                "UPDATE mailbox SET forgotten_modseq = max(forgotten_modseq, ?) WHERE id = ?",
+                (last, mailbox_id),
+            )
 
     def skip(self, mailbox_id: int, uidnext: int, modseq: int) -> None:
         """Never give the numbers below; every message is as if it changed just now (R176)."""

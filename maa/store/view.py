@@ -171,7 +171,7 @@ class View:
         return interned(flags | {RECENT}) if self.recent.spans and uid in self.recent else flags
 
     def refresh(self, expunges: bool, mute: Stored | None = None) -> tuple[View, list[Update]]:
-        """Catch up with the mailbox; flag changes made by `mute` are not told (R071)."""
+        """Catch up with the mailbox; flag changes that are all `mute`'s are not told (R071)."""
         new, old = self.source.snapshot, self.snapshot
         if new is old and not (expunges and self.gone):
             return self, []
@@ -208,11 +208,12 @@ class View:
             index = new.position(uid)
             if index is None or uid >= old.uidnext:
                 continue
-            modseq = new.modseqs[index]
-            if mute and modseq == mute.modseq and uid in mute.changed:
+            modseq, flags = new.modseqs[index], new.flags(index)
+            before = old.position(uid) if mute else None
+            if mute and before is not None and mute.explains(uid, modseq, old.flags(before), flags):
                 continue
             number = 1 + (bisect_left(self.uids, uid) if self.gone else index)
-            rows.append((number, uid, self.shown(uid, new.flags(index)), modseq))
+            rows.append((number, uid, self.shown(uid, flags), modseq))
         return rows
 
 

@@ -95,12 +95,13 @@ def test_an_index_of_an_older_schema_is_brought_forward_step_by_step(
 ) -> None:
     row = index.create_mailbox("INBOX")
     index.close()
-    monkeypatch.setattr(sqlite, "SCHEMA", 3)
-    steps = {1: "CREATE TABLE more (a);", 2: "INSERT INTO more VALUES (7);"}
+    now = sqlite.SCHEMA
+    monkeypatch.setattr(sqlite, "SCHEMA", now + 2)
+    steps = {now: "CREATE TABLE more (a);", now + 1: "INSERT INTO more VALUES (7);"}
     monkeypatch.setattr(sqlite, "MIGRATIONS", steps)
     migrated = open_index(tmp_path)
     assert migrated.mailboxes() == {"INBOX": row}
-    assert migrated.get_setting("schema") == "3"
+    assert migrated.get_setting("schema") == str(now + 2)
     migrated.close()
     with sqlite3.connect(tmp_path / "index.db") as connection:
         assert connection.execute("SELECT a FROM more").fetchall() == [(7,)]
@@ -112,8 +113,9 @@ def test_a_migration_that_fails_leaves_the_index_as_it_was(
     index.create_mailbox("INBOX")
     index.close()
     with monkeypatch.context() as patched:
-        patched.setattr(sqlite, "SCHEMA", 2)
-        patched.setattr(sqlite, "MIGRATIONS", {1: "CREATE TABLE more (a); SELECT nonsense;"})
+        now = sqlite.SCHEMA
+        patched.setattr(sqlite, "SCHEMA", now + 1)
+        patched.setattr(sqlite, "MIGRATIONS", {now: "CREATE TABLE more (a); SELECT nonsense;"})
         with pytest.raises(Unavailable):
             open_index(tmp_path)
     assert set(open_index(tmp_path).mailboxes()) == {"INBOX"}

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from maa.message.flags import DELETED, FLAGGED, NONE, RECENT, SEEN
+from maa.message.flags import DELETED, DRAFT, FLAGGED, NONE, RECENT, SEEN
 from maa.store.errors import MailboxGone, MessageGone, StoreError, TooManyKeywords
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import FLAGS_MAX, KEYWORDS_MAX, StoreMode, Unchanged
@@ -179,11 +179,21 @@ def test_R071_a_muted_store_is_not_told_but_others_are(inbox: Mailbox) -> None:
     inbox.store([2], StoreMode.ADD, frozenset({FLAGGED}))
     mine = inbox.store([1, 2], StoreMode.ADD, frozenset({SEEN}))
     inbox.store([1], StoreMode.ADD, frozenset({"work"}))
+    inbox.store([3], StoreMode.ADD, frozenset({DRAFT}))
+    both = inbox.store([3], StoreMode.ADD, frozenset({SEEN}))
     _, updates = view.refresh(expunges=False, mute=mine)
     assert updates == [
         KeywordsChanged(frozenset({"work"})),
-        FlagsChanged([(1, 1, frozenset({SEEN, "work"}), inbox.snapshot.highest_modseq)]),
+        FlagsChanged(
+            [
+                (1, 1, frozenset({SEEN, "work"}), both.modseq - 2),
+                (2, 2, frozenset({SEEN, FLAGGED}), mine.modseq),
+                (3, 3, frozenset({SEEN, DRAFT}), both.modseq),
+            ]
+        ),
     ]
+    _, updates = view.refresh(expunges=False, mute=both)
+    assert [row[0] for row in updates[-1].rows] == [1, 2, 3]
 
 
 def test_R081_recent_is_claimed_by_one_session_only(boxes: Boxes, inbox: Mailbox) -> None:

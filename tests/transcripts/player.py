@@ -12,6 +12,8 @@
     D:  one.eml                     the MDA delivers into the INBOX
     X:  2                           another program removes the second message of the INBOX
     TLS1:                           the connection begins TLS here
+    S1: a OK [HIGHESTMODSEQ <m>]    a word that is remembered; later, also in what a client says,
+                                    `<m>` stands for it
     S1: [closed]                    the server closes
 
 Everything that one client says without anything happening elsewhere is a *part*; a player feeds
@@ -29,6 +31,10 @@ from typing import Protocol
 MAIL = Path(__file__).parent / "mail"
 CLOSED = b"[closed]"
 
+Known = dict[str, bytes]
+
+_WORD = re.compile(r"<([a-z]+[0-9]*)>")
+_TOKEN = re.compile(r"(\.\.\.|<[a-z]+[0-9]*>)")
 _LINE = re.compile(r"(C|S|D|X|TLS)([0-9]*):(?: (.*)|)")
 
 
@@ -37,15 +43,16 @@ class Part:
     """What one client says, or what happens beside it, and what is answered."""
 
     connection: int = 0
-    said: list[bytes] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
     delivered: str = ""
     removed: int = 0
     tls: bool = False
 
-    @property
-    def octets(self) -> bytes:
-        return b"".join(line + b"\r\n" for line in self.said)
+    def octets(self, known: Known) -> bytes:
+        """What is said, with the words that are known by now."""
+        lines = (_WORD.sub(lambda match: known[match[1]].decode(), line) for line in self.said)
+        return b"".join(line.encode() + b"\r\n" for line in lines)
 
 
 @dataclass
@@ -86,10 +93,12 @@ class Transcript:
     def _step(self, who: str, connection: int, text: str) -> None:
         last = self.parts[-1] if self.parts else None
         if who == "C":
-            if last is None or last.connection != connection or last.tls:
+            # What is to be said with a word from an answer waits for that answer.
+            waits = last is not None and bool(last.expected) and _WORD.search(text) is not None
+            if last is None or last.connection != connection or last.tls or waits:
                 last = Part(connection)
                 self.parts.append(last)
-            last.said.append(text.encode())
+            last.said.append(text)
         elif who == "S":
             if last is None or last.connection != connection:
                 last = Part(connection)
@@ -154,6 +163,7 @@ def byte_by_byte(data: bytes) -> Iterator[bytes]:
 def play(transcript: Transcript, world: World, cut: Cut = whole) -> None:
     """Let the dialogue happen; AssertionError where it goes another way than written."""
     begun: set[int] = set()
+    known: Known = {}
     for part in transcript.parts:
         if part.delivered:
             world.deliver(part.delivered)
@@ -164,16 +174,16 @@ def play(transcript: Transcript, world: World, cut: Cut = whole) -> None:
             begun.add(part.connection)
             if part.tls:
                 client.start_tls()
-            for piece in cut(part.octets) if part.said else ():
+            for piece in cut(part.octets(known)) if part.said else ():
                 client.send(piece)
-            check(client, part.expected)
+            check(client, part.expected, known)
     for number in sorted(begun):
         rest = world.client(number).line()
         assert rest in (None, CLOSED), f"connection {number}: not expected: {rest!r}"
 
 
-def check(client: Client, expected: list[str]) -> None:
-    """Read lines as long as they are expected ones."""
+def check(client: Client, expected: list[str], known: Known) -> None:
+    """Read lines as long as they are expected ones; learn words from them."""
     seen: list[bytes] = []
     skipping = False
     for pattern in expected:
@@ -184,7 +194,7 @@ def check(client: Client, expected: list[str]) -> None:
             line = client.line()
             assert line is not None, _report("missing", pattern, seen)
             seen.append(line)
-            if matches(pattern, line):
+            if matches(pattern, line, known):
                 break
             assert skipping, _report("another line", pattern, seen)
         skipping = False
@@ -192,10 +202,28 @@ def check(client: Client, expected: list[str]) -> None:
         pass
 
 
-def matches(pattern: str, line: bytes) -> bool:
-    """Whether a line is what the pattern says; `...` is any text."""
-    parts = [re.escape(piece) for piece in pattern.encode().split(b"...")]
-    return re.fullmatch(b".*".join(parts), line, re.DOTALL) is not None
+def matches(pattern: str, line: bytes, known: Known) -> bool:
+    """Whether a line is what the pattern says; `...` is any text, `<word>` one to remember."""
+    names: list[str] = []
+    parts: list[bytes] = []
+    for piece in _TOKEN.split(pattern):
+        word = _WORD.fullmatch(piece)
+        if piece == "...":
+            parts.append(b".*")
+        elif word is None:
+            parts.append(re.escape(piece.encode()))
+        elif word[1] in known:
+            parts.append(re.escape(known[word[1]]))
+        elif word[1] in names:
+            parts.append(b"(?P=%b)" % word[1].encode())
+        else:
+            names.append(word[1])
+            parts.append(b"(?P<%b>[0-9A-Za-z_-]+)" % word[1].encode())
+    match = re.fullmatch(b"".join(parts), line, re.DOTALL)
+    if match is None:
+        return False
+    known.update((name, match[name]) for name in names)
+    return True
 
 
 def _report(what: str, pattern: str, seen: list[bytes]) -> str:
