@@ -7,7 +7,7 @@ memory; what is derived from messages comes from the mailbox's cache.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from maa.imap.fetch_items import Datum, Item
@@ -111,6 +111,17 @@ def shown_facts(facts: Sequence[int], datum: Datum) -> Column:
     if datum is Datum.SIZE:
         return [None if size == UNKNOWN else b"%d" % size for size in facts]
     return [None if date == UNKNOWN else internal(date) for date in facts]
+
+
+def detail_columns(batch: Batch, mailbox: Mailbox, items: Collection[Item]) -> dict[Item, Column]:
+    """SAVEDATE and EMAILID from the index, as far as they are asked for; may block."""
+    details = mailbox.details(batch.uids)
+    found = list(map(details.get, batch.uids))
+    columns: dict[Item, Column] = {
+        Datum.SAVEDATE: [None if row is None else internal(row[0]) for row in found],
+        Datum.EMAILID: [None if row is None else b"(%b)" % row[1].encode("ascii") for row in found],
+    }
+    return {item: column for item, column in columns.items() if item in items}
 
 
 def cached_column(batch: Batch, item: Item, mailbox: Mailbox) -> Column:

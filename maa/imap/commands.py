@@ -23,6 +23,7 @@ from maa.store.snapshot import StoreMode
 ID_FIELDS_MAX = 64
 STATUS_ITEMS = (
     b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"HIGHESTMODSEQ",
+    b"MAILBOXID",
 )  # fmt: skip
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")

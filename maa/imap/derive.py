@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from maa.imap.columns import Batch, Column
-from maa.imap.plan import FACTS, Plan
+from maa.imap.plan import NOT_READ, Plan
 from maa.imap.sections import VALUE_OCTETS_MAX, Content, cache_name, from_cache
 from maa.message.octets import Wire, WireBytes
 from maa.store.errors import StoreError
@@ -25,7 +25,7 @@ def filled(mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
     lacking = [
         place
         for place, item in enumerate(plan.items)
-        if item not in FACTS and None in columns[place]
+        if item not in NOT_READ and None in columns[place]
     ]
     uids = [
         uid

@@ -25,6 +25,7 @@ from maa.imap.columns import (
     Batch,
     Column,
     cached_column,
+    detail_columns,
     facts_column,
     flags_column,
     modseq_column,
@@ -160,8 +161,11 @@ def _memory_column(batch: Batch, item: Item) -> Column:
 
 def _columns(mailbox: Mailbox, plan: Plan, batch: Batch) -> list[Column]:
     """What memory and cache have; sizes and dates are read unless all is read anyway."""
+    details = detail_columns(batch, mailbox, plan.items) if plan.details else {}
     columns = [
-        _memory_column(batch, item) if item in IN_MEMORY else cached_column(batch, item, mailbox)
+        _memory_column(batch, item)
+        if item in IN_MEMORY
+        else details.get(item) or cached_column(batch, item, mailbox)
         for item in plan.items
     ]
     if plan.head_only or plan.complete(columns):

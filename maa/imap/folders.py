@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maa.conversation import SLOW
 from maa.imap.commands import Create, OnMailbox, Plain, Rename
-from maa.imap.responses import Refused, string
+from maa.imap.responses import Refused, mailbox_id, string
 from maa.imap.states import Answer, Authenticated, Done, Selected
 
 
@@ -16,8 +16,8 @@ def create(state: Authenticated | Selected, command: Create) -> Answer:
     if len(command.uses) > 1:
         raise Refused(b"USEATTR", "a mailbox has one special use at most")
     yield SLOW
-    state.account.create(command.mailbox, *command.uses)
-    return Done(state, b"CREATE completed")
+    row = state.account.create(command.mailbox, *command.uses)
+    return Done(state, b"CREATE completed", mailbox_id(row))
 
 
 def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:

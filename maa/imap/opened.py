@@ -186,7 +186,7 @@ class OneByOne:
         """Size or date as far as it is in memory; opening a message makes both known."""
         snapshot = self._mailbox.snapshot
         position = snapshot.position(uid)
-        if position is None:
+        if position is None or item not in FACTS:
             return None
         facts = snapshot.sizes if item is Datum.SIZE else snapshot.dates
         assert isinstance(item, Datum)

@@ -23,6 +23,9 @@ _ROWS_CACHED: Final = 500
 _ROWS_READ: Final = 100
 """Messages of a batch: few where \\Seen is set, which is done before the batch is sent."""
 FACTS: Final = frozenset((Datum.INTERNALDATE, Datum.SIZE))
+DETAILS: Final = frozenset((Datum.SAVEDATE, Datum.EMAILID))
+"""What the index has and nobody keeps in memory; no reading would tell it."""
+NOT_READ: Final = FACTS | DETAILS
 IN_MEMORY: Final = FACTS | {Datum.UID, Datum.FLAGS, Datum.MODSEQ}
 
 
@@ -41,6 +44,8 @@ class Plan:
     """Nothing needs more than what a mailbox has in memory."""
     head_only: bool
     """What must be read is in the header."""
+    details: bool
+    """Something must be asked of the index."""
     derives: bool
     """All that must be read is remembered, so one pass over the messages tells it."""
     names: tuple[bytes, ...]
@@ -82,8 +87,9 @@ class Plan:
             sees,
             _ROWS_IN_MEMORY if in_memory else _ROWS_READ if streams or sees else _ROWS_CACHED,
             in_memory,
-            all(needs_head_only(item) for item in items if item not in IN_MEMORY),
-            not (streams or in_memory),
+            all(needs_head_only(item) for item in items if item not in IN_MEMORY | DETAILS),
+            not DETAILS.isdisjoint(items),
+            not (streams or (IN_MEMORY | DETAILS).issuperset(items)),
             names,
             kept_as,
             sections,

@@ -15,6 +15,7 @@ from maa.auth import errors as auth
 from maa.imap import utf7
 from maa.message.flags import RECENT, SYSTEM_FLAGS, Flags
 from maa.store import errors as store
+from maa.store.index import MailboxRow
 
 QUOTED_OCTETS_MAX = 1024
 """Longer strings are sent as literals: some clients read quoted strings into small buffers."""
@@ -105,6 +106,11 @@ def astring(value: bytes) -> bytes:
 def mailbox(name: str) -> bytes:
     """A mailbox name as an astring in modified UTF-7."""
     return astring(utf7.encoded(name))
+
+
+def mailbox_id(row: MailboxRow) -> bytes:
+    """MAILBOXID, as a response code or an item of STATUS (RFC 8474 §4)."""
+    return b"MAILBOXID (%b)" % row.object_id.encode("ascii")
 
 
 @lru_cache(maxsize=4096)

@@ -15,12 +15,14 @@ from maa.imap.fetch_items import Datum, Item, Section, Text
 from maa.message import headers
 from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, SMALL, Wire
 from maa.message.parts import Part, find, pack, unpack
+from maa.message.related import thread_id
 from maa.message.structure import scan
 
 ENVELOPE: Final = "envelope/1"
 STRUCTURE: Final = "structure/2"
 """The packed parts if there was need of them, an empty line, BODYSTRUCTURE."""
 BODY: Final = "body/1"
+THREAD: Final = "thread/1"
 _FIELDS: Final = "fields/1:"
 _FIELDS_OCTETS_MAX: Final = 500
 """Sets of header fields with longer names are not remembered."""
@@ -32,6 +34,7 @@ _DATA: Final = {
     Datum.ENVELOPE: ENVELOPE,
     Datum.BODYSTRUCTURE: STRUCTURE,
     Datum.BODY: BODY,
+    Datum.THREADID: THREAD,
 }
 
 
@@ -63,7 +66,7 @@ def packed_parts(structure: bytes | None) -> bytes | None:
 def needs_head_only(item: Item) -> bool:
     """Whether the header is enough to answer it."""
     if isinstance(item, Datum):
-        return item is Datum.ENVELOPE
+        return item is Datum.ENVELOPE or item is Datum.THREADID
     return not item.path and item.text in (Text.HEADER, Text.FIELDS, Text.FIELDS_NOT)
 
 
@@ -133,6 +136,8 @@ class Content:
             return self.structure(with_parts=self.wire.size > SMALL)
         if item is Datum.BODY:
             return render.body_structure(self.scanned, extended=False)
+        if item is Datum.THREADID:
+            return b"(%b)" % thread_id(self.header)
         assert isinstance(item, Section)
         return render.literal(headers.selected(self.header, item.fields))
 

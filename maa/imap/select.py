@@ -7,7 +7,7 @@ from collections.abc import Generator
 from maa.conversation import SLOW
 from maa.imap.commands import Plain, Select
 from maa.imap.enabling import CONDSTORE
-from maa.imap.responses import ProtocolError, failure, untagged
+from maa.imap.responses import ProtocolError, failure, mailbox_id, untagged
 from maa.imap.resync import resynchronised
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import highest_modseq, keyword_lines
@@ -76,7 +76,8 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
         code, text = failure(error)
         return Done(Authenticated(account, state.connection, enabled), text, code, b"NO")
     view = mailbox.view(claim_recent=not read_only)
-    yield _described(view, read_only) + highest_modseq(view)
+    told = untagged(b"OK", mailbox_id(mailbox.row), b"It stays when the mailbox is renamed")
+    yield _described(view, read_only) + highest_modseq(view) + told
     if resync is not None:
         yield from resynchronised(mailbox, view, enabled, resync)
     new = Selected(account, mailbox, view, read_only, state.connection, enabled)

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from maa.imap.commands import Status
 from maa.imap.enabling import condstore
 from maa.imap.responses import mailbox as rendered_name
-from maa.imap.responses import parenthesised
+from maa.imap.responses import mailbox_id, parenthesised
 from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import caught_up
@@ -42,6 +42,9 @@ def described(
         b"UNSEEN": snapshot.unseen,
         b"HIGHESTMODSEQ": snapshot.highest_modseq,
     }
-    values = parenthesised(b"%b %d" % (item, numbers[item]) for item in items)
+    values = parenthesised(
+        mailbox_id(mailbox.row) if item == b"MAILBOXID" else b"%b %d" % (item, numbers[item])
+        for item in items
+    )
     yield b"* STATUS %b %b\r\n" % (rendered_name(name), values)
     return state

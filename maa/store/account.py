@@ -24,6 +24,7 @@ from maa.store.errors import (
 )
 from maa.store.folders import Folder
 from maa.store.hold import Hold
+from maa.store.index import MailboxRow
 from maa.store.keeper import Keeper
 from maa.store.latch import Latch
 from maa.store.ledger import Ledger
@@ -195,11 +196,11 @@ class Account:
 
     # --- changing which there are
 
-    def create(self, name: str, use: str | None = None) -> None:
+    def create(self, name: str, use: str | None = None) -> MailboxRow:
         """CREATE (RFC 3501 §6.3.3); MailboxExists, InvalidName, CannotChange, UseRefused."""
-        self._create(self._inner(name), use)
+        return self._create(self._inner(name), use)
 
-    def _create(self, name: str, use: str | None = None) -> None:
+    def _create(self, name: str, use: str | None = None) -> MailboxRow:
         name = names.checked(name)
         with self._tree.changing():
             if name == INBOX or self._tree.find(name) is not None:
@@ -210,7 +211,7 @@ class Account:
                 use = None if suggested in taken else suggested
             elif use not in roles.USES or use in taken:
                 raise UseRefused(f"the special use {use} cannot be given")
-            self._tree.create(name, use)
+            return self._tree.create(name, use)
 
     def delete(self, name: str) -> None:
         """DELETE: the mailboxes below it and its subscription stay (R099, R100)."""

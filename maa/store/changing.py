@@ -180,8 +180,11 @@ def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring)
         bring(mailbox.maildrop, places, free)
         target.maildrop.flush()
 
+    details = mailbox.details(uids)
+    email_ids = [details[uid][1] for uid in uids]
+    arrivals = list(zip(free, numbers, strict=True))
     try:
-        targets = target.commit(arrivals=list(zip(free, numbers, strict=True)), files=files)
+        targets = target.commit(arrivals=arrivals, files=files, email_ids=email_ids)
     except StoreError:
         target.maildrop.discard(free)
         raise

@@ -22,6 +22,15 @@ class MailboxRow:
     use: str | None
     """Special use, such as `\\Sent` (RFC 6154)."""
 
+    @property
+    def object_id(self) -> str:
+        """MAILBOXID: it stays with a rename, and ends with the UIDVALIDITY (RFC 8474 §4)."""
+        return f"F{self.uidvalidity:x}"
+
+    def email_id(self, uid: int) -> str:
+        """EMAILID of a message that is no copy of another (RFC 8474 §5.1)."""
+        return f"M{self.uidvalidity:x}-{uid:x}"
+
 
 @dataclass(frozen=True, slots=True)
 class Counters:
@@ -40,6 +49,11 @@ MessageRow = tuple[int, bytes, int, int]
 maildrop's own form; flag id; mod-sequence. A plain tuple, for there are many of them."""
 
 
+DetailRow = tuple[int, int, str | None]
+"""UID; when the message came into the mailbox, in seconds since the epoch; EMAILID, None where it
+is `MailboxRow.email_id`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What one transaction changes in one mailbox."""
@@ -53,6 +67,8 @@ class Change:
     counters: Counters = field(default_factory=lambda: Counters(1, 1, 1))
     durable: bool = True
     """Wait for the disk before returning: UIDs handed out, messages expunged."""
+    email_ids: Sequence[tuple[int, str]] = ()
+    """(UID, EMAILID) of arrivals that are copies."""
 
 
 class Guard(Protocol):
@@ -113,6 +129,9 @@ class Index(Protocol):
 
     def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
         """Messages by ascending UID: all, or those there are of ascending `uids`."""
+
+    def details(self, mailbox_id: int, uids: Sequence[int]) -> list[DetailRow]:
+        """What is seldom asked of messages, of those there are of ascending `uids`."""
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""

@@ -196,9 +196,10 @@ class Mailbox:
         flags: Sequence[tuple[int, int]] = (),
         expunged: Sequence[int] = (),
         files: Callable[[], None] | None = None,
+        email_ids: Sequence[str] = (),
     ) -> Sequence[int]:
         """`Page.commit`: one transaction; the UIDs given to the arrivals."""
-        return self._page.commit(arrivals, flags, (), expunged, files)
+        return self._page.commit(arrivals, flags, (), expunged, files, email_ids)
 
     # --- behind the replies
 
@@ -285,6 +286,13 @@ class Mailbox:
         """Remember derived values; `item` carries a version."""
         with self.ledger.identity:
             self.ledger.cache.put(self.row.id, item, values)
+
+    def details(self, uids: Sequence[int]) -> dict[int, tuple[int, str]]:
+        """When messages came into the mailbox (SAVEDATE, in seconds), and their EMAILIDs."""
+        with self.held():
+            rows = self.ledger.index.details(self.row.id, sorted(uids))
+        own = self.row.email_id
+        return {uid: (saved, email_id or own(uid)) for uid, saved, email_id in rows}
 
     def expunged(self, since: int, until: int) -> Ranges | None:
         """UIDs that went with a mod-sequence above `since`, up to `until`; None: not known."""

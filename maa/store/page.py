@@ -119,10 +119,12 @@ class Page:
         places: Sequence[tuple[int, bytes]] = (),
         expunged: Sequence[int] = (),
         files: Callable[[], None] | None = None,
+        email_ids: Sequence[str] = (),
     ) -> Sequence[int]:
         """One transaction and the snapshot after it; the UIDs given to the arrivals.
 
         `files` brings the arrivals' files to their places; when it raises, they are undone.
+        `email_ids`: of each arrival, where they are copies of other messages.
         """
         self.check()
         old = self.snapshot
@@ -141,7 +143,8 @@ class Page:
         ]
         counters = Counters(uids.stop, modseq, self.recent.first)
         durable = bool(arrivals or expunged)
-        change = Change(rows, flags, places, expunged, counters, durable)
+        copies = tuple(zip(uids, email_ids, strict=True)) if email_ids else ()
+        change = Change(rows, flags, places, expunged, counters, durable, copies)
         self._apply(change)
         if files is not None:
             try:

@@ -27,6 +27,8 @@ CREATE TABLE message (
     place   BLOB NOT NULL,          -- where the maildrop last had it: 'cur/NAME:2,FS', 'new/NAME', 'tmp/NAME' (unsettled)
     flag_id INTEGER NOT NULL,       -- flag_set.id: the flags clients see
     modseq  INTEGER NOT NULL,       -- of the last change a client can see
+    saved   INTEGER NOT NULL DEFAULT 0,     -- when it came into this mailbox, seconds since the epoch (RFC 8514)
+    email_id TEXT,                  -- EMAILID (RFC 8474), where it was copied from another message; NULL: made of UIDVALIDITY and UID
     PRIMARY KEY (mailbox, uid)
 ) WITHOUT ROWID;
 

@@ -19,11 +19,16 @@ from typing import Any
 
 from maa.message.numbers import written
 from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
-from maa.store.index import Change, Counters, Guard, MailboxRow, MessageRow
+from maa.store.index import Change, Counters, DetailRow, Guard, MailboxRow, MessageRow
 
 SCHEMA = 2
 MIGRATIONS: dict[int, str] = {
-    1: "ALTER TABLE mailbox ADD COLUMN forgotten_modseq INTEGER NOT NULL DEFAULT 0;",
+    1: """
+ALTER TABLE mailbox ADD COLUMN forgotten_modseq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN saved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN email_id TEXT;
+UPDATE message SET saved = CAST(strftime('%s', 'now') AS INTEGER);
+""",
 }
 """By schema: the statements that make the next one of it. None is ever taken out."""
 BUSY_SECONDS = 10.0
@@ -280,10 +285,17 @@ class SqliteIndex:
 
     def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
         """Messages by ascending UID: all, or those there are of ascending `uids`."""
-        query = "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ?"
+        return self._messages("uid, place, flag_id, modseq", mailbox_id, uids)
+
+    def details(self, mailbox_id: int, uids: Sequence[int]) -> list[DetailRow]:
+        """What is seldom asked of messages, of those there are of ascending `uids`."""
+        return self._messages("uid, saved, email_id", mailbox_id, uids)
+
+    def _messages(self, columns: str, mailbox_id: int, uids: Sequence[int] | None) -> list[Any]:
+        query = f"SELECT {columns} FROM message WHERE mailbox = ?"
         if uids is None:
             return self._db.rows(f"{query} ORDER BY uid", (mailbox_id,))
-        rows: list[MessageRow] = []
+        rows: list[Any] = []
         for start in range(0, len(uids), 500):
             some = uids[start : start + 500]
             marks = ",".join("?" * len(some))
@@ -298,8 +310,16 @@ class SqliteIndex:
             if self._guard is not None:
                 self._guard.reach(self._uidvalidity(mailbox_id), counters)
             if change.arrivals:
+                now = int(time.time())
                 connection.executemany(
-                    f"INSERT INTO message VALUES ({mailbox_id}, ?, ?, ?, ?)", change.arrivals
+                    "INSERT INTO message (mailbox, uid, place, flag_id, modseq, saved)"
+                    f" VALUES ({mailbox_id}, ?, ?, ?, ?, {now})",
+                    change.arrivals,
+                )
+            if change.email_ids:
+                connection.executemany(
+                    f"UPDATE message SET email_id = ? WHERE mailbox = {mailbox_id} AND uid = ?",
+                    [(email_id, uid) for uid, email_id in change.email_ids],
                 )
             if change.flags:
                 connection.executemany(

@@ -169,7 +169,7 @@ class Tree:
                 finally:
                     self._changing = False
 
-    def create(self, name: str, use: str | None) -> None:
+    def create(self, name: str, use: str | None) -> MailboxRow:
         """Make a mailbox where there is none; CannotChange when something is in its place."""
         self.folders.check_free(name)
         self._forget(name)
@@ -181,6 +181,7 @@ class Tree:
             raise
         finally:
             self._stale = True
+        return row
 
     def set_use(self, name: str, use: str | None) -> None:
         """Give an existing mailbox a special use."""

@@ -1,6 +1,7 @@
 """The contract that every implementation of `maa.store.index.Index` must fulfil."""
 
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from maa.store import sqlite
 from maa.store.cache import ITEMS_MAX, open_cache
 from maa.store.errors import Unavailable
-from maa.store.index import Change, Counters
+from maa.store.index import Change, Counters, MailboxRow
 from maa.store.sqlite import SqliteIndex, open_index
 
 
@@ -105,6 +106,38 @@ def test_an_index_of_an_older_schema_is_brought_forward_step_by_step(
     migrated.close()
     with sqlite3.connect(tmp_path / "index.db") as connection:
         assert connection.execute("SELECT a FROM more").fetchall() == [(7,)]
+
+
+def test_an_index_of_schema_1_becomes_todays(tmp_path: Path) -> None:
+    tables = {
+        "setting": "key TEXT PRIMARY KEY, value TEXT NOT NULL",
+        "mailbox": "id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE,"
+        " uidvalidity INTEGER NOT NULL, uidnext INTEGER NOT NULL, highest_modseq INTEGER NOT NULL,"
+        " first_recent INTEGER NOT NULL, special_use TEXT",
+        "flag_set": "id INTEGER PRIMARY KEY, flags TEXT NOT NULL UNIQUE",
+        "message": "mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, place BLOB NOT NULL,"
+        " flag_id INTEGER NOT NULL, modseq INTEGER NOT NULL, PRIMARY KEY (mailbox, uid)",
+        "expunged": "mailbox INTEGER NOT NULL, modseq INTEGER NOT NULL, uids TEXT NOT NULL,"
+        " at INTEGER NOT NULL, PRIMARY KEY (mailbox, modseq)",
+        "subscription": "name TEXT PRIMARY KEY",
+    }
+    with sqlite3.connect(tmp_path / "index.db") as connection:
+        for name, columns in tables.items():
+            connection.execute(f"CREATE TABLE {name} ({columns})")
+        connection.execute("INSERT INTO setting VALUES ('schema', '1'), ('generation', 'ab')")
+        connection.execute("INSERT INTO flag_set VALUES (0, '')")
+        connection.execute("INSERT INTO mailbox VALUES (7, 'INBOX', 99, 4, 5, 1, NULL)")
+        connection.execute("INSERT INTO message VALUES (7, 1, x'6162', 0, 3)")
+        connection.execute("INSERT INTO expunged VALUES (7, 5, '2:3', 0)")
+    connection.close()
+    index = open_index(tmp_path)
+    assert index.mailboxes()["INBOX"] == MailboxRow(7, "INBOX", 99, None)
+    assert index.messages(7) == [(1, b"ab", 0, 3)]
+    ((uid, saved, email_id),) = index.details(7, [1])
+    assert (uid, email_id) == (1, None) and abs(saved - time.time()) < 60
+    assert index.expunged(7, 0, 5) == [b"2:3"] and index.last_expunge(7) == 5
+    index.apply(7, Change(arrivals=[(4, b"c", 0, 6)], email_ids=[(4, "M1-2")]))
+    assert index.details(7, [4, 5])[0][2] == "M1-2"
 
 
 def test_a_migration_that_fails_leaves_the_index_as_it_was(
