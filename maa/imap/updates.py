@@ -7,6 +7,7 @@ has it. Which of them a command gets, and whether it may carry EXPUNGE, is in it
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
@@ -108,9 +109,10 @@ def counted(before: Selected, done: Done) -> Generator[Said, Input | None, Done]
     Expunges have a mod-sequence that VANISHED does not tell. While they are held back, those in
     FETCH may be greater, but the client must not believe that it has heard of all before them.
     """
-    view = done.state.view if isinstance(done.state, Selected) else before.view
-    if not view.gone and view.told_modseq == before.view.told_modseq:
-        return done
+    view, old = done.state.view if isinstance(done.state, Selected) else before.view, before.view
+    expunged = bisect_left(view.uids, old.snapshot.uidnext) < len(old)
+    if not view.gone and not expunged:
+        return done  # of all else the client sees the mod-sequence
     if done.code is None:
         return done._replace(code=b"HIGHESTMODSEQ %d" % view.told_modseq)
     yield highest_modseq(view)
