@@ -45,6 +45,7 @@ CAPABILITIES: Final = (
     Capability(b"QRESYNC", "RFC 7162"),
     Capability(b"OBJECTID", "RFC 8474"),
     Capability(b"SAVEDATE", "RFC 8514"),
+    Capability(b"NOTIFY", "RFC 5465"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

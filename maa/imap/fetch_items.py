@@ -89,9 +89,9 @@ _TEXT = re.compile(rb"\.?(HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME)",
 _PARTIAL = re.compile(rb"<(0|[1-9][0-9]{0,9})\.([1-9][0-9]{0,9})>")
 
 
-def parse_items(cursor: Cursor) -> tuple[Item, ...]:
-    """A macro, one item, or a parenthesised list of items (R131, R132)."""
-    if cursor.take(b"("):
+def parse_items(cursor: Cursor, opened: bool = False) -> tuple[Item, ...]:
+    """A macro, one item, or a parenthesised list of items (R131, R132); `opened`: its rest."""
+    if opened or cursor.take(b"("):
         items = [_item(cursor, _word(cursor))]
         while not cursor.take(b")"):
             cursor.space()

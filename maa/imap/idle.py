@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from maa.imap.commands import Plain
-from maa.imap.states import POKE, WAIT, Answer, Authenticated, Done, Input, Selected
+from maa.imap.notify import pushed
+from maa.imap.states import POKE, WAIT, Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import caught_up, refreshed
 from maa.store.errors import MailboxGone
 
+User = Authenticated | Selected
 
-def idle(state: Authenticated | Selected, command: Plain) -> Answer:
-    """IDLE (RFC 2177 §3); without a mailbox it only waits (Q-30)."""
+
+def idle(state: User, command: Plain) -> Answer:
+    """IDLE (RFC 2177 §3); without a mailbox and without NOTIFY it only waits (Q-30)."""
     yield b"+ idling\r\n"
-    if not isinstance(state, Selected):
-        heard: Input | None = POKE
+    if state.watching is not None:
+        state, heard = yield from _notified(state)
+    elif isinstance(state, Selected):
+        state, heard = yield from _told(state)
+    else:
+        heard = POKE
         while heard is POKE:
             heard = yield WAIT
-        return _ended(state, heard)
+    return _ended(state, heard)
+
+
+Idled = Generator[Said, Input | None, tuple[User, Input | None]]
+
+
+def _notified(state: User) -> Idled:
+    """The very events that NOTIFY asked for (RFC 5465 §4)."""
+    heard: Input | None = POKE
+    while heard is POKE:
+        state = yield from pushed(state, idling=True)
+        heard = yield WAIT
+    return state, heard
+
+
+def _told(state: Selected) -> Idled:
     mailbox, wake = state.mailbox, state.connection.wake
     mailbox.listen(wake)
     try:
@@ -30,10 +54,10 @@ def idle(state: Authenticated | Selected, command: Plain) -> Answer:
                 state = yield from refreshed(state, expunges=True)
     finally:
         mailbox.unlisten(wake)
-    return _ended(state, heard)
+    return state, heard
 
 
-def _ended(state: Authenticated | Selected, heard: Input | None) -> Done:
+def _ended(state: User, heard: Input | None) -> Done:
     """Only DONE ends IDLE well (R046); what stands behind it is the next command (L-3)."""
     done = getattr(heard, "text", b"").upper() == b"DONE" and not getattr(heard, "fault", None)
     if done:

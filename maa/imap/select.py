@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 
 from maa.conversation import SLOW
 from maa.imap.commands import Plain, Select
@@ -74,13 +75,14 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
     except StoreError as error:
         # The former mailbox is left all the same (R051).
         code, text = failure(error)
-        return Done(Authenticated(account, state.connection, enabled), text, code, b"NO")
+        left = state.left() if isinstance(state, Selected) else state
+        return Done(replace(left, enabled=enabled), text, code, b"NO")
     view = mailbox.view(claim_recent=not read_only)
     told = untagged(b"OK", mailbox_id(mailbox.row), b"It stays when the mailbox is renamed")
     yield _described(view, read_only) + highest_modseq(view) + told
     if resync is not None:
         yield from resynchronised(mailbox, view, enabled, resync)
-    new = Selected(account, mailbox, view, read_only, state.connection, enabled)
+    new = Selected(account, mailbox, view, read_only, state.connection, enabled, state.watching)
     if read_only:
         return Done(new, b"EXAMINE completed", b"READ-ONLY")
     return Done(new, b"SELECT completed", b"READ-WRITE")

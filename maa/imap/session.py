@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
 from maa.conversation import CLOSE, SLOW, START_TLS, Peer, Step
-from maa.imap import hearing, updates
+from maa.imap import hearing, notify, updates
 from maa.imap.capabilities import capabilities
 from maa.imap.commands import Command
 from maa.imap.frames import Framer
@@ -198,7 +198,7 @@ class Session:
     def lost(self) -> None:
         """Close the handler where it stands: what it began and did not finish is undone."""
         self._life.close()
-        self._state = LoggedOut()
+        self._enter(LoggedOut())
 
     # From inputs to answers
 
@@ -217,11 +217,24 @@ class Session:
     def _commands(self) -> Generator[Said, Input | None, None]:
         while True:
             heard = yield WAIT
-            # Blank lines are ignored (R004), and so are pokes outside of IDLE.
             if type(heard) is Line and (heard.text or heard.literal or heard.fault):
                 yield from self._command(heard)
-                if self._last_words is not None:
-                    yield from self._farewell()
+            elif heard is not POKE:
+                continue  # blank lines are ignored (R004)
+            if getattr(self._state, "watching", None) is not None and self._last_words is None:
+                yield from self._notified()
+            if self._last_words is not None:
+                yield from self._farewell()
+
+    def _notified(self) -> Part[None]:
+        """Tell what NOTIFY asked for, between commands (RFC 5465 §3.1)."""
+        assert isinstance(self._state, Authenticated | Selected)
+        try:
+            self._state = yield from notify.pushed(self._state)
+        except MailboxGone:
+            self._last_words = untagged(b"BYE", None, b"The selected mailbox is gone")
+        except Exception:  # noqa: BLE001 - as in `_command`
+            self._last_words = untagged(b"BYE", b"SERVERBUG", self._reported())
 
     def _command(self, line: Line) -> Part[None]:
         head = _HEAD.match(line.text)
@@ -237,6 +250,8 @@ class Session:
             if not self._line_ended:
                 yield from self._rest_of_line()
             yield tagged(tag, done.status, done.code, done.text)
+            if done.status == b"OK" and isinstance(done.state, Authenticated | Selected):
+                notify.noted(done.state, command)
             self._bads = 0
             if done.state is not self._state or done.then is not None:
                 yield from self._moved(done)
@@ -254,10 +269,14 @@ class Session:
             yield from self._rest_of_line()
             yield tagged(tag, b"NO", *failure(error))
         except Exception:  # noqa: BLE001 - our bug, whatever it is; it must not take others along
-            reference = secrets.token_hex(4)
-            _log.exception("session %s, error %s", self._connection.peer.session, reference)
-            yield tagged(tag, b"NO", b"SERVERBUG", reference.encode("ascii"))
+            yield tagged(tag, b"NO", b"SERVERBUG", self._reported())
             self._last_words = untagged(b"BYE", None, b"Internal error")
+
+    def _reported(self) -> bytes:
+        """Log the present exception; the reference under which it stands there."""
+        reference = secrets.token_hex(4)
+        _log.exception("session %s, error %s", self._connection.peer.session, reference)
+        return reference.encode("ascii")
 
     def _row(self, line: Line, head: re.Match[bytes] | None) -> Row:
         if line.fault is not None:
@@ -302,12 +321,18 @@ class Session:
     def _performed(self, row: Row, command: Command) -> Part[Done]:
         """The handler's answer, with the mailbox changes that this command may carry (R061)."""
         told, before = row.updates, self._state
-        if told is Updates.UID and isinstance(self._state, Selected):
+        if (
+            told is Updates.UID
+            and isinstance(self._state, Selected)
+            and not notify.quiet(self._state, command)
+        ):
             # So that UIDs the client learned elsewhere are known to this session too (L-6).
             self._state = yield from updates.caught_up(self._state, expunges=False, by_uid=True)
         done = yield from row.handler(self._state, command)
         state = done.state
         if told is Updates.NONE or not isinstance(state, Selected):
+            return done
+        if notify.quiet(state, command):
             return done
         if told is Updates.ALL:
             if state.view.stale or not updates.current(state):
@@ -321,7 +346,8 @@ class Session:
         return done
 
     def _moved(self, done: Done) -> Part[None]:
-        before, self._state = self._state, done.state
+        before = self._state
+        self._enter(done.state)
         if isinstance(before, NotAuthenticated) and isinstance(done.state, Authenticated):
             self._frames.limit = LINE_OCTETS
         if isinstance(done.state, LoggedOut):
@@ -330,6 +356,13 @@ class Session:
             self._handshaking = done.then is START_TLS
             self._frames.clear()
             yield done.then
+
+    def _enter(self, state: State) -> None:
+        """The next state; at the end nothing is watched any more."""
+        watching = getattr(self._state, "watching", None)
+        if watching is not None and isinstance(state, LoggedOut):
+            watching.close()
+        self._state = state
 
     # Literals and the rest of a line
 
@@ -372,7 +405,7 @@ class Session:
 
     def _farewell(self) -> Iterator[Step]:
         if not isinstance(self._state, LoggedOut) and self._last_words is not None:
-            self._state = LoggedOut()
+            self._enter(LoggedOut())
             yield self._last_words
             yield CLOSE
 

@@ -17,6 +17,7 @@ from maa.conversation import Peer, Request, Step
 
 if TYPE_CHECKING:
     from maa.auth.credentials import Authenticator
+    from maa.imap.watching import Watching
     from maa.store.account import Account
     from maa.store.accounts import Accounts
     from maa.store.mailbox import Mailbox
@@ -95,6 +96,8 @@ class Authenticated:
     account: Account
     connection: Connection
     enabled: Enabled = Enabled()
+    watching: Watching | None = None
+    """What NOTIFY asked for, once it was used (RFC 5465)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +111,12 @@ class Selected:
     read_only: bool
     connection: Connection
     enabled: Enabled = Enabled()
+    watching: Watching | None = None
+    """What NOTIFY asked for, once it was used (RFC 5465)."""
 
     def left(self) -> Authenticated:
         """The state without the mailbox; what is enabled stays."""
-        return Authenticated(self.account, self.connection, self.enabled)
+        return Authenticated(self.account, self.connection, self.enabled, self.watching)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ from maa.imap import (
     list_command,
     listing,
     login,
+    notify,
+    notify_command,
     search,
     status,
 )
@@ -85,6 +87,7 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"STATUS": Row(commands.status, _USER, status.status, _ALL),
     b"APPEND": Row(commands.append, _USER, append.append, _ALL, streams=True),
     b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
+    b"NOTIFY": Row(notify_command.notify, _USER, notify.notify, _ALL),
     b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL),
     b"CLOSE": Row(commands.plain, _IN, selecting.close),
     b"UNSELECT": Row(commands.plain, _IN, selecting.unselect),

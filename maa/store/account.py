@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -41,6 +43,8 @@ __all__ = ["Account", "Listed"]
 
 MAILBOXES_KEPT: Final = 256
 """Opened mailboxes of an account that stay in memory though no session has them selected."""
+SUBSCRIPTIONS: Final = 0
+"""In the bulletin, the mailbox that stands for the account's subscriptions."""
 _ROLES_DONE: Final = "roles"
 
 _log = logging.getLogger(__name__)
@@ -56,12 +60,13 @@ class Account:
         self._state = state
         self._slash = paths.folders_format == "mbox"
         self._latch = Latch(os.path.join(state, "pop3.lock"))
-        self._tree = Tree(paths, state, ledger)
+        self._tree = Tree(paths, state, ledger, self._changed)
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
         self._inodes: dict[str, int] = {}
         self._kept: Keeper[str, Mailbox] = Keeper(MAILBOXES_KEPT)
         self._index_inode = 0
         self._watched = False
+        self._listeners: frozenset[Callable[[], None]] = frozenset()
         self.doubted = True
         """The index may have been removed or replaced since it was opened: see `intact`."""
 
@@ -134,6 +139,23 @@ class Account:
         found = [reference() for reference in self._mailboxes.valuerefs()]
         return [mailbox for mailbox in found if mailbox is not None and mailbox.listened]
 
+    # --- who waits for other mailboxes or subscriptions
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Call back, on any thread, when there may be others; may block."""
+        with self.ledger.held():
+            self._listeners |= {callback}
+            self.ledger.bulletin.follow(SUBSCRIPTIONS, self._changed)
+            self._look()
+
+    def unlisten(self, callback: Callable[[], None]) -> None:
+        """Call back no more."""
+        self._listeners -= {callback}
+
+    def _changed(self) -> None:
+        for callback in self._listeners:
+            callback()
+
     # --- the mailboxes there are
 
     def mailboxes(self) -> tuple[Listed, ...]:
@@ -146,6 +168,12 @@ class Account:
         if self._slash:
             return tuple(replace(line, name=self._inner(line.name)) for line in known)
         return known
+
+    def object_ids(self) -> dict[str, str]:
+        """MAILBOXIDs by comparable name, of mailboxes that were used (RFC 8474 §4)."""
+        with self.ledger.held():
+            self._look()
+            return {key(self._inner(name)): id_ for name, id_ in self._tree.object_ids().items()}
 
     def open(self, name: str) -> Mailbox:
         """The mailbox, up to date; MailboxNotFound, NotSelectable, InvalidName."""
@@ -263,28 +291,37 @@ class Account:
     def subscriptions(self) -> frozenset[str]:
         """The subscribed names, whether or not such mailboxes exist (R107)."""
         with self.ledger.held():
+            self.ledger.bulletin.taken(SUBSCRIPTIONS)  # the next change is news again
             return frozenset(map(self._inner, self.ledger.index.subscriptions()))
 
     def subscribe(self, name: str) -> None:
         """SUBSCRIBE any name that a mailbox could have (R112, Q-17)."""
         name = names.checked(self._inner(name))
-        with self.ledger.held():
+        with self._subscribing():
             self.ledger.index.subscribe(name)
 
     def unsubscribe(self, name: str) -> None:
         """UNSUBSCRIBE; a name that is not subscribed is no error (R112)."""
         wanted = key(names.normalised(self._inner(name)))
-        with self.ledger.held():
+        with self._subscribing():
             for subscribed in self.ledger.index.subscriptions():
                 if key(subscribed) == wanted:
                     self.ledger.index.unsubscribe(subscribed)
 
+    @contextmanager
+    def _subscribing(self) -> Iterator[None]:
+        with self.ledger.held():
+            self.ledger.bulletin.post(SUBSCRIPTIONS, None)
+            yield
+        self._changed()
+
     def _move_subscriptions(self, old: str, new: str) -> None:
         old = names.normalised(old)
-        for name in self.ledger.index.subscriptions():
-            if key(name) == key(old) or names.is_below(name, old):
-                self.ledger.index.unsubscribe(name)
-                self.ledger.index.subscribe(names.moved(name, old, new))
+        with self._subscribing():
+            for name in self.ledger.index.subscriptions():
+                if key(name) == key(old) or names.is_below(name, old):
+                    self.ledger.index.unsubscribe(name)
+                    self.ledger.index.subscribe(names.moved(name, old, new))
 
     # --- the rest
 

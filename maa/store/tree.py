@@ -19,9 +19,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
+from weakref import WeakMethod
 
 from maa.store import names
 from maa.store.errors import (
@@ -51,7 +52,12 @@ _log = logging.getLogger(__name__)
 class Tree:
     """The mailboxes of one account. `listed_now` and `trusted` never block."""
 
-    def __init__(self, paths: MailPaths, state: str, ledger: Ledger) -> None:
+    def __init__(
+        self, paths: MailPaths, state: str, ledger: Ledger, changed: Callable[[], None]
+    ) -> None:
+        """`changed`, a method, is called on any thread when there may be other mailboxes."""
+        # Weak, as the watcher is: who is told usually holds this object.
+        self._changed = WeakMethod(changed)
         self.inbox = paths.inbox
         self.folders: Folders | MboxFolders = Folders(paths.folders)
         if paths.folders_format == "mbox":
@@ -86,6 +92,9 @@ class Tree:
         # Maildir++ folders begin with a dot, and mbox files do not.
         if not name or name.startswith(".") != self.folders.hidden:
             self._stale = True
+            changed = self._changed()
+            if changed is not None:
+                changed()
 
     # --- reading; the callers hold the ledger
 
@@ -136,6 +145,10 @@ class Tree:
         """The special use of an existing mailbox."""
         row = self._rows.get(key(name))
         return None if row is None else row.use
+
+    def object_ids(self) -> dict[str, str]:
+        """MAILBOXIDs by comparable name, of mailboxes that were used (RFC 8474 §4)."""
+        return {name: row.object_id for name, row in self._rows.items()}
 
     def uses(self) -> list[tuple[str, str | None]]:
         """Every folder's name and special use."""

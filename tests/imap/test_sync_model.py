@@ -292,10 +292,10 @@ class Scene:
             return rest.format(number, flag) if exists else ""
         rest = {
             "UID FETCH": "UID FETCH 1:* (UID FLAGS)",
-            "UID STORE": f"UID STORE {pick}:{pick + 2} +FLAGS ({flag})",
+            "UID STORE": f"UID STORE {pick + 1}:{pick + 3} +FLAGS ({flag})",
             "UNCHANGED": f"UID STORE 1:9 (UNCHANGEDSINCE {copy.modseq}) -FLAGS ({flag})",
-            "UID MOVE": f"UID MOVE {pick}:{pick + 1} Trash",
-            "UID EXPUNGE": f"UID EXPUNGE {pick}:{pick + 4}",
+            "UID MOVE": f"UID MOVE {pick + 1}:{pick + 2} Trash",
+            "UID EXPUNGE": f"UID EXPUNGE {pick + 1}:{pick + 5}",
         }
         if name == "UNCHANGED" and not copy.qresync:
             return ""

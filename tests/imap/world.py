@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from maa.conversation import CLOSE, START_TLS, Delay, Peer
 from maa.imap.session import Session
 from maa.imap.states import ImapSettings
 from maa.store.accounts import Accounts
-from maa.store.mailbox import Mailbox
+from maa.store.errors import MailboxGone
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from tests.store.mboxes import append, as_mbox, remove_from_mbox
@@ -187,12 +188,13 @@ class SessionWorld:
 
     def settle(self) -> None:
         """Let sessions in IDLE see what happened, as the transport does by its pokes."""
+        self.watcher.drain()
         for client in list(self.clients.values()):
-            mailbox: Mailbox | None = getattr(client.session.state, "mailbox", None)
-            if mailbox is None or mailbox.gone or not mailbox.listened:
-                continue
-            if not mailbox.fresh():
-                mailbox.sync()
+            account = getattr(client.session.state, "account", None)
+            for mailbox in () if account is None else account.listened():
+                if not mailbox.gone and not mailbox.fresh():
+                    with suppress(MailboxGone):
+                        mailbox.sync()
         for client in list(self.clients.values()):
             client.poke()
 

@@ -1,0 +1,114 @@
+"""NOTIFY: what happens is told when it happens, also in other mailboxes (RFC 5465)."""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections.abc import Generator
+from dataclasses import replace
+
+from maa.imap.commands import Append, Command, Copy, Create, Expunge, Fetch, OnMailbox, Rename
+from maa.imap.fetch import fetch
+from maa.imap.notify_command import Group, Notify, Which
+from maa.imap.responses import Refused, untagged
+from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
+from maa.imap.updates import Telling, refreshed
+from maa.imap.watching import Overflow, Watching
+from maa.message.numbers import NumberSet
+from maa.store.errors import MailboxGone, StoreError
+
+_log = logging.getLogger(__name__)
+
+
+def notify(state: Authenticated | Selected, command: Notify) -> Answer:
+    """NOTIFY SET or NONE; until the next one, or the end (RFC 5465 §3.1)."""
+    watching = Watching(state.account, command.groups, state.connection.wake)
+    watching.condstore = state.enabled.condstore
+    begun = False
+    try:
+        _attend(watching, state)
+        yield from watching.begin(command.status)
+        begun = True
+    except Overflow:
+        raise Refused(b"NOTIFICATIONOVERFLOW", "that is more than can be watched") from None
+    finally:
+        if not begun:
+            watching.close()
+    if state.watching is not None:
+        state.watching.close()
+    return Done(replace(state, watching=watching), b"NOTIFY completed")
+
+
+def _attend(watching: Watching, state: Authenticated | Selected) -> None:
+    if isinstance(state, Selected):
+        watching.attend(None if watching.quiet else state.mailbox, state.view)
+    else:
+        watching.attend(None, None)
+
+
+def quiet(state: Selected, command: Command) -> bool:
+    """Whether the client does not want to hear of changes in the selected mailbox (§3.1).
+
+    What its own command does is no event, and NOTIFY SET tells what has accumulated.
+    """
+    watching = state.watching
+    if watching is None or not watching.quiet:
+        return False
+    own = isinstance(command, Expunge | Copy)
+    return not own and not (isinstance(command, Notify) and command.groups)
+
+
+def noted(state: Authenticated | Selected, command: Command) -> None:
+    """What the client did itself is no news to it (§5, §5.2)."""
+    watching = state.watching
+    if watching is None:
+        return
+    if isinstance(command, Create | OnMailbox):
+        watching.done_by_client((command.mailbox,))
+    elif isinstance(command, Rename):
+        watching.done_by_client((command.old, command.new))
+    elif isinstance(command, Append | Copy) and isinstance(state, Selected):
+        watching.unfetched(state.view)
+
+
+def pushed(
+    state: Authenticated | Selected, idling: bool = False
+) -> Generator[Said, Input | None, Authenticated | Selected]:
+    """Tell what NOTIFY asked for and happened since; between commands, and in IDLE."""
+    watching = state.watching
+    if watching is None:
+        return state
+    watching.condstore = state.enabled.condstore
+    _attend(watching, state)
+    try:
+        group = watching.selected
+        if isinstance(state, Selected) and group is not None and not watching.quiet:
+            state = yield from _selected(state, watching, group, idling)
+        yield from watching.changes()
+    except MailboxGone:
+        raise
+    except (Overflow, StoreError) as error:
+        # The client is told that it has to look by itself from now on (§5.8).
+        _log.info("a session is notified no more: %s", error or "too many mailboxes")
+        watching.close()
+        yield untagged(b"OK", b"NOTIFICATIONOVERFLOW", b"Nothing more is told")
+        return replace(state, watching=Watching(state.account, (), state.connection.wake))
+    return state
+
+
+def _selected(state: Selected, watching: Watching, group: Group, idling: bool) -> Telling:
+    """Changes of the selected mailbox (§5.1-3, §6.1)."""
+    mailbox, view = state.mailbox, state.view
+    if mailbox.gone:
+        raise MailboxGone(mailbox.name)
+    # Flags that are not asked for come along with what is, so that none is ever lost.
+    only_flags = mailbox.snapshot.uids is view.snapshot.uids and not view.gone
+    if view.stale and (group.flags or not only_flags):
+        state = yield from refreshed(state, expunges=idling or group.which is Which.SELECTED)
+    first = bisect_left(state.view.uids, watching.unfetched(state.view))
+    if group.items and first < len(state.view):
+        messages = NumberSet(((first + 1, len(state.view)),))
+        done = yield from fetch(state, Fetch(b"", messages, False, group.items))
+        assert isinstance(done.state, Selected)
+        state = done.state
+    return state
