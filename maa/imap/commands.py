@@ -38,6 +38,11 @@ class Command:
 
     tag: bytes
 
+    @property
+    def keeps_numbers(self) -> bool:
+        """No message may get another number during it, though it is a UID command."""
+        return False
+
 
 @dataclass(frozen=True, slots=True)
 class Plain(Command):
@@ -185,6 +190,11 @@ class Search(Command):
     by_uid: bool
     charset: bytes | None
     key: Key
+
+    @property
+    def keeps_numbers(self) -> bool:
+        """Its conditions name sequence numbers."""
+        return search_keys.names_numbers(self.key)
 
 
 def plain(tag: bytes, cursor: Cursor) -> Plain:

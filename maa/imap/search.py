@@ -20,9 +20,12 @@ from typing import Final
 from maa.conversation import SLOW, Step
 from maa.imap import facts
 from maa.imap.commands import Search
+from maa.imap.enabling import condstore
+from maa.imap.indexed import asks_modseq, detailed, greatest_modseq, modified, threaded
 from maa.imap.search_keys import (
     All,
     Any,
+    EmailId,
     HasFlag,
     InHeader,
     InMessage,
@@ -30,9 +33,12 @@ from maa.imap.search_keys import (
     Internal,
     Key,
     Leaf,
+    Modified,
     Not,
+    Saved,
     Sent,
     Size,
+    ThreadId,
     known_charset,
 )
 from maa.imap.sections import STRUCTURE, VALUE_OCTETS_MAX, Content, packed_parts
@@ -61,6 +67,9 @@ def search(state: Selected, command: Search) -> Answer:
     """The numbers or UIDs of the messages that match (R178, R186)."""
     if not known_charset(command.charset):
         return Done(state, b"This charset is not known", _BADCHARSET, b"NO")
+    modseq = asks_modseq(leaves(command.key))
+    if modseq:
+        state = yield from condstore(state)
     job = _Search(state, command.key)
     yield from job.run()
     found = sorted(job.matched)
@@ -70,6 +79,8 @@ def search(state: Selected, command: Search) -> Answer:
     for start in range(0, len(numbers), _NUMBERS_AT_ONCE):
         some = numbers[start : start + _NUMBERS_AT_ONCE]
         yield (" " + " ".join(map(str, some))).encode("ascii")
+    if modseq and found:
+        yield b" (MODSEQ %d)" % greatest_modseq(state.view, found)
     yield b"\r\n"
     return Done(state, b"SEARCH completed")
 
@@ -139,11 +150,13 @@ class _Search:
         self._decide()
         stages: tuple[Callable[[list[Leaf]], Iterator[Step]], ...] = (
             self._measures,
+            self._details,
+            self._threads,
             self._header_texts,
             self._headers,
             self._bodies,
         )
-        for stage, kind in zip(stages, (_is_measure, _is_slot, _is_header, _is_text), strict=True):
+        for stage, kind in zip(stages, _KINDS, strict=True):
             wanted = [leaf for leaf in self._leaves if kind(leaf) and not self._is_known(leaf)]
             if self._open and wanted:
                 if stage != self._measures:
@@ -163,6 +176,8 @@ class _Search:
                 return facts.numbered(leaf, self._view) & positions
             case HasFlag():
                 return facts.flagged(leaf, self._view, positions)
+            case Modified():
+                return modified(leaf, self._view, positions)
             case Size() | Internal():
                 values = self._measures_of.get(type(leaf))
                 if values is None:
@@ -204,6 +219,20 @@ class _Search:
             for positions in self._batches(_BATCH):
                 yield SLOW
                 values.update(zip(positions, ask(self._uids(positions)), strict=True))
+
+    def _details(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+        for positions in self._batches(_BATCH):
+            yield SLOW
+            uids = dict(zip(positions, self._uids(positions), strict=True))
+            for leaf, matches in detailed(wanted, self._mailbox, uids):
+                self._truth[leaf] |= matches
+
+    def _threads(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+        for positions in self._batches(_BATCH):
+            yield SLOW
+            uids = dict(zip(positions, self._uids(positions), strict=True))
+            for leaf, matches in threaded(wanted, self._mailbox, uids, self._heads):
+                self._truth[leaf] |= matches
 
     def _header_texts(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
         for positions in self._batches(_BATCH):
@@ -350,3 +379,15 @@ def _is_header(leaf: Leaf) -> bool:
 
 def _is_text(leaf: Leaf) -> bool:
     return isinstance(leaf, InMessage)
+
+
+def _is_detail(leaf: Leaf) -> bool:
+    return isinstance(leaf, Saved | EmailId)
+
+
+def _is_thread(leaf: Leaf) -> bool:
+    return isinstance(leaf, ThreadId)
+
+
+_KINDS: Final = (_is_measure, _is_detail, _is_thread, _is_slot, _is_header, _is_text)
+"""Which conditions each stage decides, in the order of the stages."""

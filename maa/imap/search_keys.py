@@ -126,7 +126,37 @@ class InMessage:
     with_header: bool
 
 
-Leaf = HasFlag | InSet | Size | Internal | Sent | InHeader | InMessage
+@dataclass(frozen=True, slots=True)
+class Modified:
+    """MODSEQ: changed with this mod-sequence or a later one (RFC 7162 §3.1.5)."""
+
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """SAVEDBEFORE, SAVEDON, SAVEDSINCE: the day of SAVEDATE, without time (RFC 8514 §4.3)."""
+
+    comparison: Comparison
+    day: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
+class EmailId:
+    """EMAILID: exactly this ObjectID (RFC 8474 §6)."""
+
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadId:
+    """THREADID: exactly this ObjectID (RFC 8474 §6)."""
+
+    object_id: str
+
+
+Indexed = Modified | Saved | EmailId | ThreadId
+Leaf = HasFlag | InSet | Size | Internal | Sent | InHeader | InMessage | Indexed
 Key = All | Any | Not | Leaf
 
 _WORD = re.compile(rb"[A-Za-z]+")
@@ -143,6 +173,7 @@ _FLAGS: Final = {
 _RECENT: Final = HasFlag(message_flags.RECENT)
 _PLAIN: Final[dict[bytes, Key]] = {
     b"ALL": All(),
+    b"SAVEDATESUPPORTED": All(),
     b"RECENT": _RECENT,
     b"OLD": Not(_RECENT),
     b"NEW": All((_RECENT, Not(HasFlag(message_flags.SEEN)))),
@@ -157,10 +188,29 @@ _DATES: Final = {  # whether INTERNALDATE is meant
     b"SENTON": (False, Comparison.EQUAL),
     b"SENTSINCE": (False, Comparison.SINCE),
 }
+_SAVED: Final = {
+    b"SAVEDBEFORE": Comparison.LESS,
+    b"SAVEDON": Comparison.EQUAL,
+    b"SAVEDSINCE": Comparison.SINCE,
+}
+_OBJECT_IDS: Final[dict[bytes, Callable[[str], Key]]] = {b"EMAILID": EmailId, b"THREADID": ThreadId}
 _SIZES: Final = {b"LARGER": Comparison.MORE, b"SMALLER": Comparison.LESS}
 _FIELDS: Final = frozenset((b"BCC", b"CC", b"FROM", b"SUBJECT", b"TO"))
 _WITH_ARGUMENTS: Final = frozenset(
-    (*_FIELDS, *_SIZES, *_DATES, b"BODY", b"TEXT", b"UID", b"KEYWORD", b"UNKEYWORD", b"HEADER")
+    (
+        *_FIELDS,
+        *_SIZES,
+        *_DATES,
+        *_SAVED,
+        *_OBJECT_IDS,
+        b"MODSEQ",
+        b"BODY",
+        b"TEXT",
+        b"UID",
+        b"KEYWORD",
+        b"UNKEYWORD",
+        b"HEADER",
+    )
 )
 
 
@@ -175,6 +225,20 @@ def parse_search(cursor: Cursor) -> tuple[bytes | None, Key]:
         charset = cursor.astring()
         cursor.space()
     return charset, _Reader(cursor, _decoder(charset)).read()
+
+
+def names_numbers(key: Key) -> bool:
+    """Whether sequence numbers are among the conditions."""
+    waiting = [key]
+    while waiting:
+        match waiting.pop():
+            case All(keys) | Any(keys):
+                waiting.extend(keys)
+            case Not(inner):
+                waiting.append(inner)
+            case InSet(by_uid=False):
+                return True
+    return False
 
 
 def known_charset(charset: bytes | None) -> bool:
@@ -280,6 +344,12 @@ class _Reader:
             internal, comparison = _DATES[word]
             day = self._date()
             return Internal(comparison, day) if internal else Sent(comparison, day)
+        if word in _SAVED:
+            return Saved(_SAVED[word], self._date())
+        if word in _OBJECT_IDS:
+            return _OBJECT_IDS[word](cursor.astring().decode("latin-1"))
+        if word == b"MODSEQ":
+            return self._modified()
         if word == b"UID":
             return InSet(cursor.sequence_set(), by_uid=True)
         if word in (b"KEYWORD", b"UNKEYWORD"):
@@ -288,6 +358,18 @@ class _Reader:
         name = cursor.astring().upper()
         cursor.space()
         return InHeader(name, self._text())
+
+    def _modified(self) -> Key:
+        """`[entry-name SP entry-type-req SP] mod-sequence`; a message has one for all its flags."""
+        cursor = self._cursor
+        if cursor.peek() == b'"':
+            if not cursor.string().lower().startswith(b"/flags/"):
+                raise ProtocolError("an entry is named /flags/ and a flag")
+            cursor.space()
+            if cursor.atom().lower() not in (b"priv", b"shared", b"all"):
+                raise ProtocolError("priv, shared or all is missing")
+            cursor.space()
+        return Modified(cursor.mod_sequence())
 
     def _text(self) -> str:
         try:

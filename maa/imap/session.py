@@ -339,7 +339,8 @@ class Session:
                 state = yield from updates.caught_up(state, expunges=True)
         elif state.view.stale:
             by_uid = told is Updates.UID
-            state = yield from updates.refreshed(state, expunges=by_uid, by_uid=by_uid)
+            expunges = by_uid and not command.keeps_numbers  # RFC 7162 §3.2.10.2
+            state = yield from updates.refreshed(state, expunges, by_uid)
         done = done if state is done.state else done._replace(state=state)
         if state.enabled.qresync and isinstance(before, Selected):
             done = yield from updates.counted(before, done)

@@ -229,9 +229,9 @@ class Scene:
             if command:
                 self.quick.ask(command)
         else:
-            command = self.command(self.idle, name, pick, flag)
             self.idle.hear(self.idle.client.ask(b"DONE"), "IDLE")
             self.idle.fetch_unknown()
+            command = self.command(self.idle, name, pick, flag)
             if command:
                 self.idle.ask(command)
             self.idle.hear(self.idle.client.ask(b"i IDLE"), "IDLE")
