@@ -261,7 +261,7 @@ class Watching:
             name for name in old.keys() ^ new.keys() if name not in renamed and name not in former
         }
         parents = {name.rpartition(self._account.separator)[0] for name in touched} - {""}
-        changed = {name for name in old.keys() & new.keys() if old[name] != new[name]}
+        changed = {name for name in old.keys() & new.keys() if old[name].words != new[name].words}
         told: dict[str, str | None] = {
             name: None
             for name in touched | parents | changed
