@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Generator
 from dataclasses import replace
 
+from maa.conversation import SLOW
 from maa.imap.commands import Append, Command, Copy, Create, Expunge, Fetch, OnMailbox, Rename
 from maa.imap.fetch import fetch
 from maa.imap.notify_command import Group, Notify, Which
@@ -101,6 +102,9 @@ def _selected(state: Selected, watching: Watching, group: Group, idling: bool) -
     mailbox, view = state.mailbox, state.view
     if mailbox.gone:
         raise MailboxGone(mailbox.name)
+    if not mailbox.fresh():  # perhaps since before anybody listened: nobody would look
+        yield SLOW
+        mailbox.sync()
     # Flags that are not asked for come along with what is, so that none is ever lost.
     only_flags = mailbox.snapshot.uids is view.snapshot.uids and not view.gone
     if view.stale and (group.flags or not only_flags):

@@ -181,7 +181,10 @@ class Watching:
         if self._doubted or any(seen.mailbox.gone for seen in self._seen.values()):
             yield SLOW
             self._doubted = False
-            yield self._name_lines()
+            lines = self._name_lines()
+            if lines:
+                yield lines
+                yield SLOW
             yield from self._open()
         for name, seen in self._seen.items():
             before, now = seen.snapshot, seen.mailbox.snapshot
@@ -227,15 +230,17 @@ class Watching:
             if seen is not None and not seen.mailbox.gone:
                 continue
             yield SLOW
+            if seen is not None:
+                self._drop(name)
             try:
                 mailbox = self._account.open(name)
+                self._seen[name] = _Seen(mailbox, mailbox.snapshot)
+                mailbox.listen(self._poke)
+                if not mailbox.fresh():  # before anybody listened: nobody would look
+                    mailbox.sync()
             except StoreError as error:
                 _log.info("%s cannot be watched: %s", name, error)
                 continue
-            if seen is not None:
-                self._drop(name)
-            mailbox.listen(self._poke)
-            self._seen[name] = _Seen(mailbox, mailbox.snapshot)
             if seen is not None and seen.mailbox.uidvalidity != mailbox.uidvalidity:
                 yield self._status(name, mailbox.snapshot, True, False, whole=True)
 
