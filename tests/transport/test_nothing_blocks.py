@@ -74,8 +74,16 @@ class Reactor:
 class PumpClient:
     """A transcript's client, over a pump."""
 
-    def __init__(self, reactor: Reactor, make: Callable[..., Conversation], peer: Peer) -> None:
+    def __init__(
+        self,
+        reactor: Reactor,
+        make: Callable[..., Conversation],
+        peer: Peer,
+        drain: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`drain`: what the reactor does when the disk has hints."""
         self.reactor = reactor
+        self.drain = drain
         self.conversation: Conversation | None = None
         self.wire = Wire()
         self.output = b""
@@ -98,6 +106,7 @@ class PumpClient:
     def send(self, data: bytes) -> None:
         octets = data if self.streams is None else self.streams.packed(data)
         self.reactor.run(lambda: self.pump.dataReceived(octets))
+        self.reactor.run(self.drain)
 
     def poke(self) -> None:
         self.reactor.run(lambda: None)
@@ -140,7 +149,7 @@ class GuardedImapWorld(SessionWorld):
             def make(peer: Peer, wake: Callable[[], None]) -> ImapSession:
                 return ImapSession(self.accounts, self.authenticator, peer, self.settings, wake)
 
-            client = PumpClient(self.reactor, make, self.peer)
+            client = PumpClient(self.reactor, make, self.peer, self.watcher.drain)
             if self.logged_in:
                 client.take()
                 assert client.ask(b"login LOGIN joe secret").startswith(b"login OK")
