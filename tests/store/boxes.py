@@ -24,7 +24,9 @@ class Boxes:
     def mailbox(self, name: str = "INBOX") -> Mailbox:
         path = str(self.root / name)
         Maildir.create(path)
-        row = self.ledger.index.mailboxes().get(name) or self.ledger.index.create_mailbox(name)
+        index = self.ledger.index
+        with self.ledger.held():  # another process may be about to make it
+            row = index.mailboxes().get(name) or index.create_mailbox(name)
         mailbox = Mailbox(row, Maildir(path), self.ledger)
         mailbox.sync()
         return mailbox

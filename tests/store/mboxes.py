@@ -71,7 +71,9 @@ class Mboxes:
         return Mbox(str(self.path(name)), str(self.root / "state"), self.locks, required=False)
 
     def mailbox(self, name: str = "INBOX") -> Mailbox:
-        row = self.ledger.index.mailboxes().get(name) or self.ledger.index.create_mailbox(name)
+        index = self.ledger.index
+        with self.ledger.held():  # another process may be about to make it
+            row = index.mailboxes().get(name) or index.create_mailbox(name)
         mailbox = Mailbox(row, self.maildrop(name), self.ledger)
         mailbox.sync()
         return mailbox
