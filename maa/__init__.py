@@ -9,6 +9,7 @@ Layers; imports go down only, and siblings do not import each other (`make lint`
     message           numbers, flags, octets, headers, MIME structure           pure
     conversation      what a session may ask of the transport
     user              who is logged in
+    limits            how much mail there is, and may be
 
 The way of a FETCH, from socket to file and back:
 

@@ -24,6 +24,8 @@ class User:
     """Place of the INBOX, such as `maildir:/home/joe/Maildir` or `mbox:/var/mail/joe`."""
     folders: str | None = None
     """Place of the other mailboxes, in the same form."""
+    quota: str | None = None
+    """How much mail the user may have, as `maa.limits.quota` reads it."""
 
 
 def usable_name(name: str) -> bool:

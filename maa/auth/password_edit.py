@@ -29,6 +29,7 @@ class Fields:
     home: str | None = None
     inbox: str | None = None
     folders: str | None = None
+    quota: str | None = None
 
 
 def set_password(path: str, name: str, stored: str | None, fields: Fields) -> bool:
@@ -70,7 +71,8 @@ def _changed(line: str, stored: str | None, fields: Fields) -> str:
         if value is not None:
             parts[place] = str(value)
     extras = parts[7].split()
-    for key, value in (("inbox", fields.inbox), ("folders", fields.folders)):
+    for key in ("inbox", "folders", "quota"):
+        value = getattr(fields, key)
         if value is not None:
             extras = [word for word in extras if not word.startswith(f"{key}=")]
             extras += [f"{key}={value}"] if value else []

@@ -1,6 +1,6 @@
 """The password file: one line a user, as Dovecot's passwd-file has them.
 
-    user:{SCHEME}hash:uid:gid:gecos:home:shell:inbox=PLACE folders=PLACE nologin
+    user:{SCHEME}hash:uid:gid:gecos:home:shell:inbox=PLACE folders=PLACE quota=1G nologin
 
 `user:hash` is enough; missing fields leave the choice to `[mail]`. `#` begins a comment. The
 file is read again as soon as its stat() differs, so a change needs no signal. A damaged line is
@@ -23,6 +23,7 @@ from typing import Final
 
 from maa.auth import hashes
 from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
+from maa.limits import quota
 from maa.user import User, usable_name
 
 FILE_OCTETS_MAX: Final = 1 << 27
@@ -107,6 +108,10 @@ class PasswordFile:
         """The user, without a password."""
         entry = self._current().entries.get(name)
         return entry.user if entry is not None and entry.fault is None else None
+
+    def names(self) -> list[str]:
+        """Every user's name; AuthUnavailable. May block."""
+        return sorted(self._current().entries)
 
     def pretend(self, name: str, password: bytes) -> None:
         """Spend the time a known user's check takes (R033)."""
@@ -222,10 +227,17 @@ def _extra(user: User, extra: str) -> tuple[User, bool, str]:
         return replace(user, inbox=value), False, ""
     if key == "folders" and value:
         return replace(user, folders=value), False, ""
+    if key == "quota" and value:
+        try:
+            quota(value)
+        except ValueError as error:
+            # A slip here is not to keep anybody from their mail: the quota of `[mail]` holds.
+            return user, False, str(error)
+        return replace(user, quota=value), False, ""
     if key == "nologin":
         return user, value.lower() not in ("n", "no"), ""
     if equals and value:
-        return user, False, f"unknown key {key!r} is ignored; known: inbox folders nologin"
+        return user, False, f"unknown key {key!r} is ignored; known: inbox folders quota nologin"
     raise ValueError(f"{extra!r} is not key=value")
 
 

@@ -12,6 +12,7 @@ from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
 from maa.auth.hashes import DEFAULT_SCHEME, NEW_SCHEMES, PasswordTooLong, UnknownHash, new_hash
 from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
 from maa.auth.password_file import PasswordFile, parsed
+from maa.limits import quota
 from maa.service.config import PasswordFile as PasswordFileSettings
 from maa.service.reading import ConfigError, load
 from maa.user import usable_name
@@ -56,6 +57,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--home", help="home directory")
     parser.add_argument("--inbox", metavar="PLACE", help="as [mail] inbox, for this user")
     parser.add_argument("--folders", metavar="PLACE", help="as [mail] folders, for this user")
+    parser.add_argument(
+        "--quota", metavar="QUOTA", help="as [mail] quota, for this user, such as 1GiB,100000C"
+    )
     parser.set_defaults(run=run)
 
 
@@ -100,7 +104,13 @@ def _done(arguments: argparse.Namespace, path: str) -> str:
             raise NoSuchUser(name)
         return f"{name}: the password fits"
     fields = Fields(
-        arguments.uid, arguments.gid, arguments.home, arguments.inbox, arguments.folders
+        arguments.uid,
+        arguments.gid,
+        arguments.home,
+        arguments.inbox,
+        arguments.folders,
+        # Words behind the shell hold no blanks.
+        None if arguments.quota is None else "".join(arguments.quota.split()),
     )
     stored = None
     if not arguments.keep:
@@ -119,6 +129,11 @@ def _ensure_sound(name: str, stored: str | None, fields: Fields) -> None:
         raise _Fault("a password stored as it is cannot hold a colon")
     if any(word.split() != [word] for word in (fields.inbox, fields.folders) if word):
         raise _Fault("a place cannot hold blanks")
+    if fields.quota:
+        try:
+            quota(fields.quota)
+        except ValueError as error:
+            raise _Fault(str(error)) from None
     numbers = ("" if number is None else str(number) for number in (fields.uid, fields.gid))
     line = ":".join((name, stored or "!", *numbers, "", fields.home or "", ""))
     for fault in parsed(line, 1)[1]:

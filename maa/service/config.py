@@ -63,6 +63,7 @@ class Mail:
     inbox: str = "maildir:{home}/Maildir"
     folders: str = "maildir:{home}/Maildir"
     locks: tuple[str, ...] = ("fcntl", "dotlock")
+    quota: str = "maildirsize"
 
 
 @dataclass(frozen=True, slots=True)

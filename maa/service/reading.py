@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from twisted.internet import endpoints
 
+from maa.limits import quota
 from maa.service.config import Auth, Config, Listen, Mail, PasswordFile, Saslauthd, Tls
 from maa.store.places import Place, checked_template
 
@@ -202,6 +203,14 @@ def _place(value: Any, folder: Path) -> str:
     return value
 
 
+def _quota(value: Any, folder: Path) -> str:
+    try:
+        quota(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise _Bad(str(error)) from None
+    return str(value)
+
+
 _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
     Config: {
         "hostname": _hostname,
@@ -230,5 +239,6 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "inbox": _place,
         "folders": _place,
         "locks": _some_of("fcntl", "dotlock", "flock"),
+        "quota": _quota,
     },
 }

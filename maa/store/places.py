@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from maa.limits import MAILDIRSIZE, Limits, quota
 from maa.store.errors import Unavailable
 from maa.store.locks import Locks
 from maa.user import User, usable_name
@@ -84,6 +85,15 @@ class MailPaths:
     folders_format: str = "maildir"
     locks: Locks = field(default_factory=Locks)
     """How mbox files are locked."""
+    limits: Limits | None = None
+    """How much may be there; None: what a `maildirsize` says, if there is one."""
+
+    @property
+    def counted(self) -> str | None:
+        """The Maildir++ in which a `maildirsize` would be the user's; None where there is none."""
+        if self.inbox_format == "maildir":
+            return self.inbox
+        return self.folders if self.folders_format == "maildir" else None
 
     def beacon(self, user: str) -> str:
         """The account's beacon, in the user's own mail; never in a spool directory.
@@ -104,15 +114,24 @@ class MailPlaces:
     inbox: Place
     folders: Place
     locks: Locks = field(default_factory=Locks)
+    limits: Limits | None = None
 
     @classmethod
-    def parse(cls, home: str, inbox: str, folders: str, locks: Sequence[str] = LOCKS) -> MailPlaces:
+    def parse(
+        cls,
+        home: str,
+        inbox: str,
+        folders: str,
+        locks: Sequence[str] = LOCKS,
+        limits: str = MAILDIRSIZE,
+    ) -> MailPlaces:
         """The templates of a configuration; ValueError says what is wrong with one."""
         return cls(
             checked_template(home, home=False),
             Place.parse(inbox),
             Place.parse(folders),
             Locks(tuple(locks)),
+            quota(limits),
         )
 
     def of(self, user: User) -> MailPaths:
@@ -137,6 +156,7 @@ class MailPlaces:
             inbox.format,
             folders.format,
             self.locks,
+            quota(user.quota) if user.quota else self.limits,
         )
 
 

@@ -157,3 +157,14 @@ def test_the_file_named_in_the_configuration_is_used(path: Path, tmp_path: Path)
     assert main(["passwd", "--config", str(config), "--delete", "joe"]) == 0
     assert path.read_text() == ""
     assert main(["passwd", "--config", str(tmp_path / "none"), "--delete", "joe"]) == 1
+
+
+def test_a_quota_is_set_and_a_wrong_one_refused(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert maa(path, "joe", "--quota", "1 GiB, 100 messages", password="secret") == 0
+    assert PasswordFile(str(path)).find("joe") == User("joe", quota="1GiB,100messages")
+    assert maa(path, "joe", "--keep", "--quota", "plenty") == 1
+    assert "'plenty' is no quota" in capsys.readouterr().err
+    assert maa(path, "joe", "--keep", "--quota", "") == 0
+    assert PasswordFile(str(path)).find("joe") == User("joe")

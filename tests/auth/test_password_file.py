@@ -203,3 +203,19 @@ def test_R033_an_unknown_user_takes_as_long_as_a_known_one(path: Path) -> None:
     unknown = statistics.median(seconds("ann") for _ in range(5))
     # An answer without a hash would come in a hundredth of the time.
     assert known / 3 < unknown < known * 3
+
+
+def test_a_quota_is_the_users_own(path: Path) -> None:
+    source = written(path, "joe:{PLAIN}x::::::quota=1GiB,100C\nann:{PLAIN}x::::::quota=none\n")
+    assert source.check("joe", b"x", "imap") == User("joe", quota="1GiB,100C")
+    assert source.check("ann", b"x", "imap") == User("ann", quota="none")
+    assert source.faults() == ()
+    assert source.names() == ["ann", "joe"]
+
+
+def test_a_slip_in_a_quota_keeps_nobody_out(path: Path) -> None:
+    source = written(path, "joe:{PLAIN}x::::::quota=plenty\n")
+    assert source.check("joe", b"x", "imap") == User("joe")
+    (fault,) = source.faults()
+    assert fault.line == 1
+    assert "'plenty' is no quota: use octets, messages or both" in fault.text

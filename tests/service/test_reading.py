@@ -62,6 +62,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         inbox = "maildir:{home}/in"
         folders = "maildir:{home}/folders"
         locks = ["dotlock", "flock"]
+        quota = "1.5 GiB, 100000 messages"
         """,
     )
     assert config.listen.imap == ("tcp:143", r"tcp6:143:interface=\:\:1")
@@ -96,6 +97,7 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         sources = []
         [mail]
         inbox = "mh:{home}/Mail"
+        quota = "a lot"
         """,
     )
     assert [line.partition(":")[0] for line in found] == [
@@ -105,10 +107,12 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         "tls.plaintext_login",
         "auth.sources",
         "mail.inbox",
+        "mail.quota",
     ]
     assert "'sometimes' is not allowed: one of never, loopback, always" in found[3]
     assert "from 0 (one process per core) to 256" in found[1]
     assert "maildir:PATH" in found[5]
+    assert "'a lot' is no quota: use octets, messages or both" in found[6]
 
 
 def test_an_unknown_setting_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
