@@ -23,6 +23,7 @@ from functools import lru_cache
 
 from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
+from maa.store.maildirsize import Share, Weighed, deleted, named_octets, sized, unsized
 from maa.store.maildrop import Maildrop, Removal, Scan
 
 _INFO = b":2,"
@@ -43,9 +44,13 @@ class Maildir:
     only = ""
     verbatim = True
 
-    def __init__(self, path: str) -> None:
-        """Use the Maildir at an absolute path; it need not exist yet."""
+    def __init__(self, path: str, share: Share | None = None) -> None:
+        """Use the Maildir at an absolute path; it need not exist yet.
+
+        `share`: other programs may want to be told of what comes and goes.
+        """
         self.path = path
+        self._share = share
         self._root = os.fsencode(path) + b"/"
 
     @staticmethod
@@ -108,6 +113,9 @@ class Maildir:
         """Move a message to a free place; MessageGone when it is not there."""
         with _translated(self.path):
             rename_exclusively(self._root + place, self._root + target)
+        if self._share is not None and deleted(place) != deleted(target):
+            octets = self.octets((target,))[0]
+            self._share.note(added=[(target, octets)], removed=[(place, octets)])
 
     def renamed_apart(self, place: bytes) -> bytes:
         """Give a message whose base name another has too one of its own (R244)."""
@@ -136,8 +144,49 @@ class Maildir:
         """The file's modification time, which delivery sets and nobody changes (R089)."""
         return int(os.fstat(descriptor).st_mtime)
 
+    def octets(self, places: Sequence[bytes]) -> list[int]:
+        """From the name, else from the file."""
+        found = []
+        for place in places:
+            octets = named_octets(place)
+            if octets is None:
+                try:
+                    octets = os.lstat(self._root + place).st_size
+                except OSError:
+                    octets = -1
+            found.append(octets)
+        return found
+
+    def whole_octets(self) -> int | None:
+        """Each message is a file."""
+        return None
+
+    def weighed(self) -> list[Weighed]:
+        """Every message with its octets, if anybody else counts them."""
+        counted = self._share is not None and self._share.file.there()
+        return self._weighed(list(self.scan().places)) if counted else []
+
+    def _weighed(self, places: Sequence[bytes]) -> list[Weighed]:
+        """Places with their octets, if anybody else counts them."""
+        if self._share is None or not self._share.file.there():
+            return []
+        return [
+            (place, octets)
+            for place, octets in zip(places, self.octets(places), strict=True)
+            if octets >= 0
+        ]
+
     def remove(self, places: Iterable[bytes]) -> Removal:
         """Remove messages, as many as can be."""
+        places = list(places)
+        weighed = self._weighed(places)
+        removal = self._remove(places)
+        if weighed and self._share is not None:
+            left = removal.absent | removal.kept
+            self._share.note(removed=[one for one in weighed if one[0] not in left])
+        return removal
+
+    def _remove(self, places: Iterable[bytes]) -> Removal:
         absent, kept = set(), set()
         last: StoreError | None = None
         for place in places:
@@ -156,22 +205,35 @@ class Maildir:
 
     def settle(self, places: Iterable[bytes]) -> int:
         """Move the files in `tmp` whose names the places have."""
-        settled = 0
+        settled = self._settle(places)
+        if settled and self._share is not None:
+            self._share.note(added=self._weighed(settled))
+        return len(settled)
+
+    def _settle(self, places: Iterable[bytes]) -> list[bytes]:
+        settled = []
         for place in places:
             try:
-                rename_exclusively(self._root + b"tmp/" + self.key(place), self._root + place)
+                rename_exclusively(self._waiting(place), self._root + place)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 raise _store_error(self.path, error) from error
-            settled += 1
+            settled.append(place)
         return settled
+
+    def _waiting(self, place: bytes) -> bytes:
+        """Where a finished message is until it is settled."""
+        return self._root + b"tmp/" + unsized(self.key(place))
 
     def free_places(
         self, flags: Iterable[Flags], source: Maildrop, places: Sequence[bytes]
     ) -> list[bytes]:
-        """Places in `cur` with names of our own."""
-        return [_place(_unique_name(), shown) for shown in flags]
+        """Places in `cur` with names of our own, and with the size where the source's has it."""
+        return [
+            _place(sized(_unique_name(), named_octets(place)), shown)
+            for shown, place in zip(flags, places, strict=True)
+        ]
 
     def adopt(self, source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
         """Hard links, where both are Maildirs of one disk; else copies."""
@@ -182,8 +244,10 @@ class Maildir:
                     self._copied(source, place, target)
                 done.append(target)
         except StoreError:
-            self.remove(done)
+            self._remove(done)
             raise
+        if self._share is not None:
+            self._share.note(added=self._weighed(targets))
 
     def _linked(self, source: Maildir, place: bytes, target: bytes) -> bool:
         try:
@@ -197,12 +261,12 @@ class Maildir:
     def _copied(self, source: Maildrop, place: bytes, target: bytes) -> None:
         descriptor = source.open(place)
         with os.fdopen(descriptor, "rb") as original:
-            copy = MaildirArriving(self._root, self.key(target))
+            copy = MaildirArriving(self._root, unsized(self.key(target)))
             try:
                 while block := original.read(1 << 20):
                     copy.write(block)
                 copy.finish(NONE, source.internal_date(descriptor))
-                self.settle((target,))
+                self._settle((target,))
             except StoreError:
                 copy.abort()
                 raise
@@ -213,6 +277,7 @@ class Maildir:
         """Renames, where both are Maildirs of one disk."""
         if not isinstance(source, Maildir):
             return False
+        before = source._weighed(places)
         moves = list(zip(places, targets, strict=True))
         for count, (place, target) in enumerate(moves):
             try:
@@ -223,13 +288,17 @@ class Maildir:
                 if error.errno == errno.EXDEV:
                     return False
                 raise _store_error(self.path, error) from error
+        if before and self._share is not None and source._share is not None:
+            where = dict(moves)
+            now = [(where[place], octets) for place, octets in before]
+            self._share.note_moved(source._share, before, now)
         return True
 
     def discard(self, places: Iterable[bytes]) -> None:
         """Drop finished messages that were not settled."""
         for place in places:
             with suppress(FileNotFoundError):
-                os.unlink(self._root + b"tmp/" + self.key(place))
+                os.unlink(self._waiting(place))
 
     def stamp(self) -> tuple[int, ...]:
         """The modification times of `new` and `cur`, in nanoseconds."""
@@ -249,6 +318,7 @@ class MaildirArriving:
         """Create the file; NoSpace, Unavailable."""
         self._key = key or _unique_name()
         self._path = root + b"tmp/" + self._key
+        self._octets = 0
         with _translated(os.fsdecode(root)):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             self._descriptor = os.open(self._path, flags, 0o600)
@@ -257,6 +327,7 @@ class MaildirArriving:
         """Add octets as they are (R120)."""
         with _translated(os.fsdecode(self._path)):
             left = memoryview(data)
+            self._octets += len(data)
             while left:
                 left = left[os.write(self._descriptor, left) :]
 
@@ -268,7 +339,7 @@ class MaildirArriving:
             os.fsync(self._descriptor)
             os.close(self._descriptor)
         self._descriptor = -1
-        return _place(self._key, flags)
+        return _place(sized(self._key, self._octets), flags)
 
     def abort(self) -> None:
         """Leave nothing behind."""

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from maa.message.flags import Flags
 from maa.store.errors import StoreError
+
+GRANULARITY_NS: Final = 2 * 10**9
+"""What changed within this time may change again without a time on the disk showing it (R240)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,12 @@ class Maildrop(Protocol):
 
     def internal_date(self, descriptor: int) -> int:
         """When the open message arrived, in seconds since the epoch (R089)."""
+
+    def octets(self, places: Sequence[bytes]) -> list[int]:
+        """Octets on the disk of each message; -1 where it is not there."""
+
+    def whole_octets(self) -> int | None:
+        """Octets on the disk of all messages together, where they are one file; else None."""
 
     def remove(self, places: Iterable[bytes]) -> Removal:
         """Remove messages, as many as can be."""

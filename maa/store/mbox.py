@@ -201,6 +201,20 @@ class Mbox:
         """From the copy, where `open` left it (R089)."""
         return int(os.fstat(descriptor).st_mtime)
 
+    def octets(self, places: Sequence[bytes]) -> list[int]:
+        """From one From_ line to the next."""
+        with self._mutex:
+            positions = map(self._table.position, places)
+            extents = [(0, -1) if at is None else self._table.extent(at) for at in positions]
+            return [stop - start for start, stop in extents]
+
+    def whole_octets(self) -> int | None:
+        """The file's size."""
+        try:
+            return os.lstat(self._file).st_size
+        except OSError:
+            return 0  # a spool file that is not there is empty
+
     def remove(self, places: Iterable[bytes]) -> Removal:
         """Cut messages out of the file."""
         places = list(places)

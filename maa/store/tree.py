@@ -29,6 +29,7 @@ from maa.store.errors import (
     CannotChange,
     MailboxNotFound,
     NotSelectable,
+    StoreError,
     Unavailable,
 )
 from maa.store.folders import Folder, Folders, Found, disk_errors, make_directories
@@ -37,6 +38,7 @@ from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed, listed
 from maa.store.maildir import Maildir
+from maa.store.maildirsize import Share, Weighed
 from maa.store.maildrop import Maildrop
 from maa.store.mbox import Mbox
 from maa.store.mbox_folders import MboxFolders
@@ -123,6 +125,14 @@ class Tree:
         self._rows = {key(row.name): row for row in self._ledger.index.mailboxes().values()}
         self.listed = listed([(INBOX, self.use(INBOX)), *self.uses()])
 
+    def every(self) -> tuple[Folder, ...]:
+        """Every mailbox but INBOX."""
+        return tuple(self._found.folders.values())
+
+    def known_row(self, name: str) -> MailboxRow | None:
+        """What the index had of a mailbox when the rows were read last."""
+        return self._rows.get(key(name))
+
     def find(self, name: str) -> Folder | None:
         """The folder of a name, in any of its forms, if there is one."""
         return self._found.folders.get(key(names.normalised(name)))
@@ -203,7 +213,10 @@ class Tree:
 
     def remove(self, folder: Folder) -> str:
         """Take a mailbox away; the path which `folders.discard` is to remove."""
+        share = self._share(folder.path)
+        weighed = _weighed(folder.path, share)
         trash = self.folders.trash(folder)
+        share.note(removed=weighed)
         self._stale = True
         self._forget(folder.name)
         return trash
@@ -237,8 +250,12 @@ class Tree:
         )
         self._stale = True
         for name, path, target in steps:
+            before, now = self._share(path), self._share(self.folders.path(target))
+            # Only what becomes Trash, or was it, weighs another thing than before.
+            weighed = _weighed(path, before) if before.counts != now.counts else []
             try:
                 self.folders.rename(path, target)
+                now.note_moved(before, weighed, weighed)
             except MailboxNotFound:
                 continue  # the process that was killed did this one
             except CannotChange as error:
@@ -252,7 +269,11 @@ class Tree:
         path = paths.inbox if folder is None else folder.path
         if (paths.inbox_format if folder is None else paths.folders_format) == "mbox":
             return Mbox(path, self._state, paths.locks, required=folder is not None)
-        return Maildir(path)
+        share = Share(path, paths.inbox) if folder is None else self._share(path)
+        return Maildir(path, share)
+
+    def _share(self, path: str) -> Share:
+        return Share(path, self._paths.folders)
 
     def make_inbox(self) -> None:
         """INBOX always exists (R093); but one that had mail and is gone is on another disk.
@@ -289,3 +310,13 @@ class Tree:
             self._ledger.bulletin.post(row.id, None)
             self._ledger.index.drop_mailbox(row.id)
             self._ledger.cache.forget(row.id, None)
+
+
+def _weighed(path: str, share: Share) -> list[Weighed]:
+    """What a Maildir's messages weigh for others; what is none, or cannot be read, nothing."""
+    if not os.path.isdir(f"{path}/cur"):
+        return []
+    try:
+        return Maildir(path, share).weighed()
+    except StoreError:
+        return []

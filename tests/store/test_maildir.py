@@ -104,10 +104,11 @@ def test_adopting_and_taking_over_are_all_or_none(tmp_path: Path, maildir: Maild
     Maildir.create(str(path))
     other = Maildir(str(path))
     (tmp_path / "cur" / "1.a:2,").write_bytes(b"x")
-    free = other.free_places([frozenset(), frozenset({SEEN})], maildir, [])
+    places = [b"cur/1.a:2,", b"cur/2.b:2,"]
+    free = other.free_places([frozenset(), frozenset({SEEN})], maildir, places)
     for bring in (other.adopt, other.take_over):
         with pytest.raises(MessageGone):
-            bring(maildir, [b"cur/1.a:2,", b"cur/2.b:2,"], free)
+            bring(maildir, places, free)
         assert os.listdir(path / "cur") == os.listdir(path / "tmp") == []
         assert os.listdir(tmp_path / "cur") == ["1.a:2,"]
     assert other.take_over(maildir, [b"cur/1.a:2,"], free[1:])
