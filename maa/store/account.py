@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from maa.store import names, roles
+from maa.store.census import Census
 from maa.store.errors import (
     CannotChange,
     HasChildren,
@@ -34,8 +35,10 @@ from maa.store.leftovers import remove_leftovers
 from maa.store.listing import Listed
 from maa.store.mailbox import Mailbox
 from maa.store.maildir import Maildir
+from maa.store.maildrop import Maildrop
 from maa.store.names import INBOX, key
 from maa.store.places import MailPaths
+from maa.store.quota import Quota
 from maa.store.tree import Tree
 from maa.user import User
 
@@ -64,6 +67,14 @@ class Account:
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
         self._inodes: dict[str, int] = {}
         self._kept: Keeper[str, Mailbox] = Keeper(MAILBOXES_KEPT)
+        self.quota = Quota(
+            paths.limits,
+            paths.counted,
+            Census(weakref.proxy(self)),
+            ledger.identity,
+            ledger.watcher,
+        )
+        """How much may be in all mailboxes together."""
         self._index_inode = 0
         self._watched = False
         self._listeners: frozenset[Callable[[], None]] = frozenset()
@@ -183,16 +194,19 @@ class Account:
         with self.ledger.held():
             self._look()
             inbox = names.normalised(name) == INBOX
-            folder = None if inbox else self._tree.place(name)
-            where = INBOX if folder is None else key(folder.name)
-            mailbox = self._mailboxes.get(where)
-            if mailbox is None or mailbox.gone:
-                mailbox = self._new(folder)
-                self._mailboxes[where] = mailbox
-            elif not mailbox.fresh():
-                mailbox.sync()
+            return self._at(None if inbox else self._tree.place(name), keep=True)
+
+    def _at(self, folder: Folder | None, *, keep: bool) -> Mailbox:
+        where = _where(folder)
+        mailbox = self._mailboxes.get(where)
+        if mailbox is None or mailbox.gone:
+            mailbox = self._new(folder)
+            self._mailboxes[where] = mailbox
+        elif not mailbox.fresh():
+            mailbox.sync()
+        if keep:
             self._kept.touch(where, mailbox)
-            return mailbox
+        return mailbox
 
     def _new(self, folder: Folder | None) -> Mailbox:
         if folder is None:
@@ -221,6 +235,35 @@ class Account:
         self._kept.drop(where)
         if mailbox is not None:
             mailbox.retire()
+
+    # --- for maa.store.census
+
+    def everything(self) -> Sequence[Folder | None]:
+        """Every mailbox; None is INBOX."""
+        if self._tree.listed_now() is None:
+            with self.ledger.held():
+                self._look()
+        return (None, *self._tree.every())
+
+    def opened_folder(self, folder: Folder | None) -> Mailbox | None:
+        """The mailbox, if it is open and fresh; memory only."""
+        mailbox = self._mailboxes.get(_where(folder))
+        return mailbox if mailbox is not None and mailbox.fresh() else None
+
+    def open_folder(self, folder: Folder | None, *, keep: bool) -> Mailbox:
+        """The mailbox, up to date; `keep`: it is likely to be asked for again soon."""
+        with self.ledger.held():
+            self._look()
+            return self._at(folder and self._tree.place(folder.name), keep=keep)
+
+    def maildrop(self, folder: Folder | None) -> Maildrop:
+        """The files of a mailbox."""
+        return self._tree.maildrop(folder)
+
+    def remembered(self, folder: Folder | None, item: str) -> bytes:
+        """What the cache has of a mailbox as a whole."""
+        row = self._tree.known_row(_where(folder))
+        return b"" if row is None else self.ledger.cache.get(row.id, item, (0,)).get(0, b"")
 
     # --- changing which there are
 
@@ -356,3 +399,7 @@ class Account:
             _log.warning("user %s has not all special mailboxes: %s", self.user.name, error)
             return
         self.ledger.index.set_setting(_ROLES_DONE, "given")
+
+
+def _where(folder: Folder | None) -> str:
+    return INBOX if folder is None else key(folder.name)

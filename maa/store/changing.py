@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from maa.limits import Usage
 from maa.message.flags import DELETED, NONE, Flags, is_system
 from maa.message.numbers import Uid
 from maa.store.errors import MailboxGone, MessageGone, StoreError
@@ -13,6 +14,7 @@ from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode, Unchanged
 
 if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
+    from maa.store.quota import Admit
 
 AT_ONCE = 1000
 """Files changed between two looks at the queue of hints, which is finite."""
@@ -119,9 +121,11 @@ def _remove_files(
     return list(places.values()), absent, error
 
 
-def copy(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
-    """Copy messages with their flags and dates, all or none."""
-    return _brought(mailbox, uids, target, target.maildrop.adopt)
+def copy(
+    mailbox: Mailbox, uids: Sequence[int], target: Mailbox, admit: Admit | None = None
+) -> Copied:
+    """Copy messages with their flags and dates, all or none; OverQuota when `admit` says so."""
+    return _brought(mailbox, uids, target, target.maildrop.adopt, admit)
 
 
 def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
@@ -148,16 +152,24 @@ def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
 Bring = Callable[[Maildrop, Sequence[bytes], Sequence[bytes]], None]
 
 
-def _brought(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
+def _brought(
+    mailbox: Mailbox,
+    uids: Sequence[int],
+    target: Mailbox,
+    bring: Bring,
+    admit: Admit | None = None,
+) -> Copied:
     with mailbox.held(), target.held():
         try:
-            return _bring(mailbox, uids, target, bring)
+            return _bring(mailbox, uids, target, bring, admit)
         except MessageGone:
             mailbox.sync(whole=True)  # another program may have renamed it
-            return _bring(mailbox, uids, target, bring)
+            return _bring(mailbox, uids, target, bring, admit)
 
 
-def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring) -> Copied:
+def _bring(
+    mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring, admit: Admit | None
+) -> Copied:
     """Give the messages UIDs in the target, then bring their files to where those say."""
     mailbox.check()
     source = mailbox.snapshot
@@ -170,6 +182,8 @@ def _bring(mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring)
     if not positions:
         return Copied(target.uidvalidity, (), ())
     places = [source.places[position] for position in positions]
+    if admit is not None:
+        admit(Usage(sum(mailbox.maildrop.octets(places)), len(places)))
     numbers = [source.flag_ids[position] for position in positions]
     shown = [source.flag_sets[number] for number in numbers]
     free = target.maildrop.free_places(shown, mailbox.maildrop, places)
@@ -202,7 +216,7 @@ class Incoming:
     def __init__(self, mailbox: Mailbox) -> None:
         """Begin to write beside the mailbox; MailboxGone, NoSpace, Unavailable."""
         self._mailbox = mailbox
-        self._octets = 0
+        self._octets = self._written_octets = 0
         self._last = b""
         with mailbox.ledger.identity:
             try:
@@ -215,6 +229,7 @@ class Incoming:
         if not data:
             return
         self._arriving.write(data)
+        self._written_octets += len(data)
         # As sent, every LF that no CR precedes gets one.
         bare = data.count(b"\n") - data.count(b"\r\n")
         if self._last == b"\r" and data[:1] == b"\n":
@@ -222,10 +237,17 @@ class Incoming:
         self._octets += len(data) + bare
         self._last = data[-1:]
 
-    def commit(self, flags: Flags = NONE, internal_date: int | None = None) -> Uid:
-        """Let the message appear in the mailbox; its UID. NoSpace, MailboxGone."""
+    def commit(
+        self,
+        flags: Flags = NONE,
+        internal_date: int | None = None,
+        admit: Admit | None = None,
+    ) -> Uid:
+        """Let the message appear in the mailbox; its UID. NoSpace, MailboxGone, OverQuota."""
         mailbox = self._mailbox
         with mailbox.held():
+            if admit is not None:
+                admit(Usage(self._written_octets, 1))
             table = mailbox.ledger.table
             flags = table.spelled(flags)
             table.check(flags)

@@ -16,12 +16,9 @@ from dataclasses import replace
 from maa.message.flags import NONE
 from maa.store.errors import MessageGone
 from maa.store.hints import ALL, DELIVERED, Hints
-from maa.store.maildrop import Maildrop
+from maa.store.maildrop import GRANULARITY_NS, Maildrop
 from maa.store.page import Page
 from maa.store.reconcile import Differences, merged, reconcile
-
-# A directory changed within this time may change again without its time showing it (R240).
-_GRANULARITY_NS = 2 * 10**9
 
 _log = logging.getLogger(__name__)
 
@@ -81,7 +78,7 @@ class Disk:
         stamp: tuple[int, ...] = ()
         if not watched:
             stamp = self._maildrop.stamp()
-            settled = time.time_ns() - max(stamp, default=0) > _GRANULARITY_NS
+            settled = time.time_ns() - max(stamp, default=0) > GRANULARITY_NS
             if stamp == self._stamp and not whole:
                 return ()
             self._stamp = stamp if settled else ()

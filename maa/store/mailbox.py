@@ -26,7 +26,7 @@ import logging
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from maa.message.flags import Flags
 from maa.message.numbers import MAX_NUMBER, NumberSet, Ranges
@@ -39,6 +39,9 @@ from maa.store.maildrop import Maildrop
 from maa.store.page import Fact, Page
 from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode, Unchanged
 from maa.store.view import View
+
+if TYPE_CHECKING:
+    from maa.store.quota import Admit
 
 _TIDY_AT_ONCE = 200
 
@@ -318,9 +321,9 @@ class Mailbox:
         """Remove messages whatever their flags; the UIDs removed."""
         return changing.remove(self, uids)
 
-    def copy(self, uids: Sequence[int], target: Mailbox) -> Copied:
-        """COPY, all or nothing (R125); MessageGone when one is not there any more."""
-        return changing.copy(self, uids, target)
+    def copy(self, uids: Sequence[int], target: Mailbox, admit: Admit | None = None) -> Copied:
+        """COPY, all or nothing (R125); MessageGone, and what `admit` raises."""
+        return changing.copy(self, uids, target, admit)
 
     def move(self, uids: Sequence[int], target: Mailbox) -> Copied:
         """MOVE (RFC 6851): what was copied is removed here."""

@@ -26,10 +26,19 @@ class Site:
 
     root: Path
 
-    def accounts(self, folders: str = "maildir:{home}/Maildir", watcher: Watcher | None = None):  # type: ignore[no-untyped-def]
+    quota: str = "maildirsize"
+
+    def accounts(
+        self,
+        folders: str = "maildir:{home}/Maildir",
+        watcher: Watcher | None = None,
+        neighbours: bool = False,
+    ) -> Accounts:
         """As another process, or this one after a restart, would have them."""
-        places = MailPlaces.parse(f"{self.root}/home/{{user}}", "maildir:{home}/Maildir", folders)
-        return Accounts(str(self.root / "state"), places, watcher or Watcher())
+        home, inbox = f"{self.root}/home/{{user}}", "maildir:{home}/Maildir"
+        places = MailPlaces.parse(home, inbox, folders, limits=self.quota)
+        state = str(self.root / "state")
+        return Accounts(state, places, watcher or Watcher(), neighbours=neighbours)
 
     def account(self, name: str = "joe") -> Account:
         """The account of a user in a new process."""
