@@ -9,9 +9,12 @@ from maa.imap import hearing
 from maa.imap.changes import existing, into
 from maa.imap.commands import Append
 from maa.imap.frames import CHUNK_OCTETS
+from maa.imap.quota import reserved
 from maa.imap.responses import ProtocolError, Refused
 from maa.imap.states import GO_AHEAD, Answer, Authenticated, Done, Input, Said, Selected
 from maa.store.changing import Incoming
+from maa.store.mailbox import Mailbox
+from maa.store.quota import Admit
 
 
 def append(state: Authenticated | Selected, command: Append) -> Answer:
@@ -21,6 +24,20 @@ def append(state: Authenticated | Selected, command: Append) -> Answer:
     if command.octets > state.connection.settings.append_limit_octets:
         raise Refused(b"TOOBIG", "the message is too large")
     mailbox = yield from existing(state, command.mailbox)
+    room = yield from reserved(state.account, command.octets)
+    try:
+        uid = yield from _taken(mailbox, command, None if room is None else room.admit)
+    finally:
+        if room is not None:
+            room.release()
+    code = b"APPENDUID %d %d" % (mailbox.uidvalidity, uid)
+    return Done(state, b"APPEND completed", code)
+
+
+def _taken(
+    mailbox: Mailbox, command: Append, admit: Admit | None
+) -> Generator[Said, Input | None, int]:
+    """The UID of the message, when it is there and whole."""
     yield GO_AHEAD
     # A small message is waited for before anything is begun on disk, so that a client which
     # stops in the middle of it costs nothing.
@@ -35,14 +52,13 @@ def append(state: Authenticated | Selected, command: Append) -> Answer:
         yield from _line_end()
         yield SLOW
         with into(mailbox):
-            uid = incoming.commit(command.flags, command.internal_date)
+            uid = incoming.commit(command.flags, command.internal_date, admit)
         finished = True
     finally:
         # Also when the connection is gone: the session then closes this generator (R048, R119).
         if not finished:
             incoming.abort()
-    code = b"APPENDUID %d %d" % (mailbox.uidvalidity, uid)
-    return Done(state, b"APPEND completed", code)
+    return uid
 
 
 def _received(incoming: Incoming, octets: int) -> Generator[Said, Input | None, None]:

@@ -46,6 +46,10 @@ CAPABILITIES: Final = (
     Capability(b"OBJECTID", "RFC 8474"),
     Capability(b"SAVEDATE", "RFC 8514"),
     Capability(b"NOTIFY", "RFC 5465"),
+    Capability(b"STATUS=SIZE", "RFC 8438"),
+    Capability(b"QUOTA", "RFC 9208"),
+    Capability(b"QUOTA=RES-STORAGE", "RFC 9208"),
+    Capability(b"QUOTA=RES-MESSAGE", "RFC 9208"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

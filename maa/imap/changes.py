@@ -92,7 +92,7 @@ def copy(state: Selected, command: Copy) -> Answer:
         return Done(state, b"Nothing to copy")
     yield SLOW
     with into(target):
-        copied = state.mailbox.copy(uids, target)
+        copied = state.mailbox.copy(uids, target, state.account.quota.admission(target))
     return Done(state, b"COPY completed", copyuid(copied))
 
 

@@ -23,7 +23,7 @@ from maa.store.snapshot import StoreMode
 ID_FIELDS_MAX = 64
 STATUS_ITEMS = (
     b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"HIGHESTMODSEQ",
-    b"MAILBOXID",
+    b"MAILBOXID", b"DELETED", b"DELETED-STORAGE", b"SIZE",
 )  # fmt: skip
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
@@ -125,6 +125,21 @@ class Status(Command):
 
     mailbox: str
     items: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetQuota(Command):
+    """GETQUOTA (RFC 9208 §4.1.1)."""
+
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetQuota(Command):
+    """SETQUOTA (RFC 9208 §4.1.3)."""
+
+    root: bytes
+    limits: tuple[tuple[bytes, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +351,31 @@ def status_items(cursor: Cursor) -> tuple[bytes, ...]:
         if item not in STATUS_ITEMS:
             raise ProtocolError("unknown status item " + item.decode("ascii"))
     return tuple(dict.fromkeys(items))
+
+
+def getquota(tag: bytes, cursor: Cursor) -> GetQuota:
+    """SP quota-root-name."""
+    cursor.space()
+    root = cursor.astring()
+    cursor.end()
+    return GetQuota(tag, root)
+
+
+def setquota(tag: bytes, cursor: Cursor) -> SetQuota:
+    """SP quota-root-name SP "(" [setquota-resource *(SP setquota-resource)] ")"."""
+    cursor.space()
+    root = cursor.astring()
+    cursor.space()
+    cursor.expect(b"(")
+    limits: list[tuple[bytes, int]] = []
+    while not cursor.take(b")"):
+        if limits:
+            cursor.space()
+        name = cursor.atom().upper()
+        cursor.space()
+        limits.append((name, cursor.number64()))
+    cursor.end()
+    return SetQuota(tag, root, tuple(limits))
 
 
 def append(tag: bytes, cursor: Cursor) -> Append:

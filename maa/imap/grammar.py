@@ -153,6 +153,13 @@ class Cursor:
             raise ProtocolError("a number is too large")
         return number
 
+    def number64(self, what: str = "a number") -> int:
+        """Unsigned 63 bit (RFC 9051 §9)."""
+        digits = self._token(_NUMBER, what)
+        if len(digits) > 19 or (number := int(digits)) > MAX_MOD_SEQUENCE:
+            raise ProtocolError(f"{what} is too large")
+        return number
+
     def nz_number(self) -> int:
         """Unsigned 32 bit, not zero, no leading zero (R016)."""
         if self._text[self._at : self._at + 1] == b"0":
@@ -161,10 +168,7 @@ class Cursor:
 
     def mod_sequence(self) -> int:
         """A mod-sequence, unsigned 63 bit; 0 is older than all (RFC 7162 §7; L-20)."""
-        digits = self._token(_NUMBER, "a mod-sequence")
-        if len(digits) > 19 or (number := int(digits)) > MAX_MOD_SEQUENCE:
-            raise ProtocolError("a mod-sequence is too large")
-        return number
+        return self.number64("a mod-sequence")
 
     def sequence_set(self) -> NumberSet:
         """Numbers and ranges of numbers, never expanded (R014)."""

@@ -22,6 +22,7 @@ from maa.imap import (
     login,
     notify,
     notify_command,
+    quota,
     search,
     status,
 )
@@ -85,6 +86,9 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"LSUB": Row(list_command.plain_list, _USER, listing.list_subscribed, _ALL),
     b"NAMESPACE": Row(commands.plain, _USER, folders.namespace, _ALL),
     b"STATUS": Row(commands.status, _USER, status.status, _ALL),
+    b"GETQUOTA": Row(commands.getquota, _USER, quota.getquota, _ALL),
+    b"GETQUOTAROOT": Row(commands.on_mailbox, _USER, quota.getquotaroot, _ALL),
+    b"SETQUOTA": Row(commands.setquota, _USER, quota.setquota, _ALL),
     b"APPEND": Row(commands.append, _USER, append.append, _ALL, streams=True),
     b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
     b"NOTIFY": Row(notify_command.notify, _USER, notify.notify, _ALL),

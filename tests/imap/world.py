@@ -108,6 +108,7 @@ class SessionWorld:
         peer: Peer = PEERS["loopback"],
         settings: ImapSettings | None = None,
         mbox: bool = False,
+        quota: str = "maildirsize",
     ) -> None:
         """`mbox`: INBOX is a spool file; the other mailboxes are Maildirs."""
         self.directory = directory
@@ -124,7 +125,10 @@ class SessionWorld:
         self.accounts = Accounts(
             str(directory / "state"),
             MailPlaces.parse(
-                f"{directory}/home/{{user}}", "mbox:{home}/spool" if mbox else mail, mail
+                f"{directory}/home/{{user}}",
+                "mbox:{home}/spool" if mbox else mail,
+                mail,
+                limits=quota,
             ),
             self.watcher,
         )
@@ -152,6 +156,7 @@ class SessionWorld:
             peer=PEERS[transcript.peer],
             settings=settings,
             mbox=mbox,
+            quota=transcript.quota,
         )
 
     def client(self, number: int) -> SessionClient:

@@ -5,6 +5,7 @@
     @greeting                       connections begin with the greeting, nobody is logged in
     @peer remote                    remote, loopback (default) or tls
     @set append_limit_octets 1000   a setting of the protocol
+    @quota 10 messages              how much mail every user may have
     C1: a SELECT INBOX              a client's line; CRLF is added; `C:` is connection 1
     S1: * 2 EXISTS                  a server's line
     S1: a OK ...                    `...` stands for any text
@@ -63,6 +64,7 @@ class Transcript:
     greeting: bool = False
     peer: str = "loopback"
     settings: dict[str, str] = field(default_factory=dict)
+    quota: str = "maildirsize"
     parts: list[Part] = field(default_factory=list)
 
     @classmethod
@@ -85,6 +87,8 @@ class Transcript:
             self.greeting = True
         elif word == "peer":
             (self.peer,) = rest
+        elif word == "quota":
+            self.quota = " ".join(rest)
         elif word == "set":
             self.settings[rest[0]] = rest[1]
         else:
