@@ -35,8 +35,9 @@ from maa import __version__
 from maa.service import logs, worker
 from maa.service.board import Board
 from maa.service.config import Config
+from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
-from maa.service.metrics import Metric, fleet_metrics
+from maa.service.metrics import Metric, fleet_metrics, usage_metrics
 from maa.service.reading import ConfigError, load
 from maa.service.server import STOP_SECONDS, certificate_of
 from maa.service.status_page import status_site
@@ -129,6 +130,7 @@ class Fleet(Service):
         self._config = config
         self._count = count
         self._file = file
+        self._history = History(config.state)
         # Made here, where the key may be read, and shared, so that any worker can go on with a
         # TLS session that another one began.
         self._certificate = certificate_of(config.tls)
@@ -316,6 +318,7 @@ class Fleet(Service):
     def figures(self) -> Iterator[Metric]:
         """Every worker's figures, those of one kind together, and the service's own."""
         yield from fleet_metrics(len(self._workers), self._replaced)
+        yield from usage_metrics(self._history)
         by_name: dict[str, list[Metric]] = {}
         for seat, figures in self._board.figures():
             for figure in figures:

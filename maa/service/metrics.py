@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from maa.service.growth import History
 from maa.transport.reactor import Clock, Timer
 from maa.transport.sessions import Sessions
 
@@ -54,6 +55,15 @@ class Metric:
     value: float
     worker: str = ""
     """Which one's it is, where there are several."""
+    partition: str = ""
+    """Where it is mounted."""
+
+    @property
+    def labels(self) -> str:
+        """As Prometheus has them, or nothing."""
+        found = {"worker": self.worker, "partition": self.partition}
+        text = ",".join(f'{name}="{_escaped(value)}"' for name, value in found.items() if value)
+        return f"{{{text}}}" if text else ""
 
 
 def metrics(sessions: Sessions, watchdog: Watchdog) -> Iterator[Metric]:
@@ -115,6 +125,19 @@ def fleet_metrics(workers: int, replaced: int) -> Iterator[Metric]:
     yield Metric("maa_workers_replaced_total", "counter", "Workers that had died", replaced)
 
 
+def usage_metrics(history: History) -> Iterator[Metric]:
+    """What `maa usage` counted last."""
+    latest = history.latest()
+    for name, text, values in (
+        ("maa_mail_octets", "Mail", [sample.mail for sample in latest]),
+        ("maa_partition_octets", "Size of its partition", [sample.size for sample in latest]),
+        ("maa_partition_used_octets", "Used of that", [sample.used for sample in latest]),
+        ("maa_mail_counted_seconds", "When it was counted", [sample.at for sample in latest]),
+    ):
+        for sample, value in zip(latest, values, strict=True):
+            yield Metric(name, "gauge", text, value, partition=sample.partition)
+
+
 def prometheus(found: Iterator[Metric]) -> bytes:
     """The figures in the Prometheus text format, version 0.0.4; those of one name together."""
     lines = []
@@ -124,6 +147,9 @@ def prometheus(found: Iterator[Metric]) -> bytes:
             lines.append(f"# HELP {metric.name} {metric.help}")
             lines.append(f"# TYPE {metric.name} {metric.kind}")
             before = metric.name
-        label = f'{{worker="{metric.worker}"}}' if metric.worker else ""
-        lines.append(f"{metric.name}{label} {metric.value:.15g}")
-    return ("\n".join(lines) + "\n").encode("ascii")
+        lines.append(f"{metric.name}{metric.labels} {metric.value:.15g}")
+    return ("\n".join(lines) + "\n").encode("utf-8", "replace")
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -32,8 +32,9 @@ from maa.pop3.states import Pop3Settings
 from maa.service import logs
 from maa.service.accepting import Acceptor, ahead
 from maa.service.config import Config, Tls
+from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
-from maa.service.metrics import Metric, Watchdog, metrics
+from maa.service.metrics import Metric, Watchdog, metrics, usage_metrics
 from maa.service.status_page import status_site
 from maa.service.tls import Certificate, TlsContext
 from maa.service.worker import Seat
@@ -94,11 +95,12 @@ class Server(Service):
         mail = config.mail
         self._accounts = Accounts(
             str(config.state),
-            MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks),
+            MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota),
             self._watcher,
             neighbours=seat is not None,
         )
         self._authenticator = authenticator_of(config)
+        self._history = History(config.state)
         self._certificate = seat.certificate if seat else certificate_of(config.tls)
         self._certificate_look = LoopingCall(self._look_at_certificate)
         self._rawlogs = Rawlogs(os.path.join(config.state, DIRECTORY))
@@ -166,7 +168,9 @@ class Server(Service):
 
     def figures(self) -> Iterator[Metric]:
         """What the status page shows."""
-        return metrics(self.sessions, self._watchdog)
+        yield from metrics(self.sessions, self._watchdog)
+        if self._seat is None:  # else the parent says it once for all
+            yield from usage_metrics(self._history)
 
     def _close(self) -> None:
         self._reactor.removeReader(self._hints)
@@ -249,10 +253,11 @@ def certificate_of(tls: Tls) -> Certificate | None:
 
 def authenticator_of(config: Config) -> Authenticator:
     """Who checks passwords and knows users, as configured."""
-    return Authenticator(_sources(config))
+    return Authenticator(sources_of(config))
 
 
-def _sources(config: Config) -> list[Source]:
+def sources_of(config: Config) -> list[Source]:
+    """What knows users, in the order in which it is asked."""
     auth = config.auth
     made: dict[str, Callable[[], Source]] = {
         "password-file": lambda: PasswordFile(str(auth.password_file.path)),

@@ -18,6 +18,7 @@ from maa.service.accepting import SLACK, ahead
 from maa.service.board import Board
 from maa.service.demo import new_certificate
 from maa.service.fleet import LONGEST_WAIT_SECONDS, wait_seconds
+from maa.service.growth import History, Sample
 from maa.service.metrics import Metric, prometheus
 from maa.transport.sessions import Limits
 from service.test_server import PATIENCE_SECONDS, Running
@@ -245,6 +246,10 @@ def test_figures_are_labelled(fleet: Fleet) -> None:
         assert re.search(rb"Connections that logged in<td>\d+<td>\d+", answer.read())
     for client in clients:
         client.close()
+    # What concerns no worker is said once.
+    History(fleet.folder / "state").add([Sample(time.time(), "/home", 1, 2, 3)])
+    text = fleet.figures()
+    assert re.findall(r"^maa_mail_octets.*", text, re.M) == ['maa_mail_octets{partition="/home"} 1']
 
 
 def test_R222_the_limits_are_shared() -> None:
