@@ -21,6 +21,7 @@ PROGRAMS = (
     "curl",
     "fetchmail",
     "getmail",
+    "maildrop",
     "mbsync",
     "neomutt",
     "node",

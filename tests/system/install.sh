@@ -2,8 +2,8 @@
 # Installs the Debian packages the system tests run, and only those that are missing.
 set -eu
 
-PACKAGES="alpine ca-certificates curl fetchmail getmail6 isync neomutt offlineimap3 procmail
-  python3-venv sasl2-bin"
+PACKAGES="alpine ca-certificates curl fetchmail getmail6 isync maildrop neomutt offlineimap3
+  procmail python3-venv sasl2-bin"
 # Of another source where the machine has it.
 command -v npm >/dev/null || PACKAGES="$PACKAGES nodejs npm"
 
