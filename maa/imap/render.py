@@ -13,9 +13,10 @@ from typing import Final
 
 from maa.imap.responses import nstring, parenthesised, string
 from maa.message.addresses import Address, parse
+from maa.message.content import Said
 from maa.message.headers import Envelope, envelope_fields
 from maa.message.parameters import Parameters
-from maa.message.parts import Part, Said
+from maa.message.parts import Part
 
 PIECE_OCTETS = 65536
 """About so much is yielded at once: one write of the transport."""
@@ -112,7 +113,7 @@ def body_structure(part: Part, extended: bool) -> bytes:
         inner = b"".join([body_structure(child, extended) for child in part.parts])
         if not extended:
             return b"(%b %b)" % (inner, string(part.subtype))
-        extension = _extension(part.disposition, part.languages, part.location)
+        extension = _extension(part.said)
         values = (inner, string(part.subtype), _parameters(part.parameters), extension)
         return b"(%b %b %b%b)" % values
     known = _kept_leaf if part.body_start - part.header_start <= _KEPT_HEADER_OCTETS else _leaf
@@ -129,28 +130,25 @@ def body_structure(part: Part, extended: bool) -> bytes:
 
 def _leaf(said: Said) -> tuple[bytes, bytes]:
     """What stands before and behind the numbers of a part that is no multipart."""
-    type_, subtype, parameters, content_id, description, encoding, md5 = said[:7]
+    type_, subtype, parameters = said.type
     head = b"%b %b %b %b %b %b" % (
         string(type_),
         string(subtype),
         _parameters(parameters),
-        nstring(content_id),
-        nstring(description),
-        string(encoding or b"7BIT"),  # R148, Q-22
+        nstring(said.content_id),
+        nstring(said.description),
+        string(said.encoding or b"7BIT"),  # R148, Q-22
     )
-    return head, b" %b%b" % (nstring(md5), _extension(*said[7:]))
+    return head, b" %b%b" % (nstring(said.md5), _extension(said))
 
 
 # Of most texts only the numbers differ.
 _kept_leaf = lru_cache(maxsize=512)(_leaf)
 
 
-def _extension(
-    disposition: tuple[bytes, Parameters] | None,
-    languages: tuple[bytes, ...],
-    location: bytes | None,
-) -> bytes:
+def _extension(said: Said) -> bytes:
     """Disposition, language and location, with a blank before each."""
+    disposition, languages, location = said.disposition, said.languages, said.location
     if disposition is None and not languages and location is None:
         return b" NIL NIL NIL"
     placed = b"NIL"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from maa.imap.sections import Content
+from maa.message.content import last_type
 from maa.message.parts import Part
-from maa.message.structure import last_type
 from maa.message.text import header_text, part_text
 from maa.message.words import folded
 
@@ -54,10 +54,10 @@ def _said_otherwise(content: Content, part: Part) -> Part:
 
     It stands behind a multipart's header that no blank line ends: the first part's header.
     """
-    type_, subtype, parameters = last_type(content.octets(part.header_start, part.body_start))
-    if type_ == b"multipart":
+    type_ = last_type(content.octets(part.header_start, part.body_start))
+    if type_[0] == b"multipart":
         return part
-    return part._replace(type=type_, subtype=subtype, parameters=parameters, parts=())
+    return part._replace(said=part.said._replace(type=type_), parts=())
 
 
 def _is_text(part: Part) -> bool:

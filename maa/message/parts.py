@@ -6,44 +6,41 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from maa.message.content import Said
 from maa.message.headers import Envelope
 from maa.message.parameters import Parameters, parameter
 
-Said = tuple[
-    bytes, bytes, Parameters, bytes | None, bytes | None, bytes, bytes | None,
-    tuple[bytes, Parameters] | None, tuple[bytes, ...], bytes | None,
-]  # fmt: skip
-
 
 class Part(NamedTuple):
-    """One body part, or the message itself; types are in lower case, encodings in upper."""
+    """One body part, or the message itself."""
 
     header_start: int
     body_start: int
     body_end: int
     lines: int
     """Line ends in the body of a text part or a message (R146); 0 of others."""
-    type: bytes
-    subtype: bytes
-    parameters: Parameters
-    """Names in lower case; RFC 2231 pieces joined to `name*`."""
-    content_id: bytes | None
-    description: bytes | None
-    encoding: bytes
-    """Empty where the field cannot be read."""
-    md5: bytes | None
-    disposition: tuple[bytes, Parameters] | None
-    languages: tuple[bytes, ...]
-    location: bytes | None
+    said: Said
+    """All that its header says, and nothing of where it is."""
     parts: tuple[Part, ...]
     """Of a multipart at least one (R146); of a message exactly one, the message inside."""
     envelope: Envelope | None
     """Of the message inside, where this is a message/rfc822 or message/global."""
 
     @property
-    def said(self) -> Said:
-        """All that its header says: type to location, and nothing of where it is."""
-        return self[4:14]
+    def type(self) -> bytes:
+        return self.said.type[0]
+
+    @property
+    def subtype(self) -> bytes:
+        return self.said.type[1]
+
+    @property
+    def parameters(self) -> Parameters:
+        return self.said.type[2]
+
+    @property
+    def encoding(self) -> bytes:
+        return self.said.encoding
 
     @property
     def is_multipart(self) -> bool:
@@ -136,16 +133,10 @@ def unpack(data: bytes) -> Part:
                 body_start=body,
                 body_end=end,
                 lines=lines,
-                type=type_,
-                subtype=subtype,
-                parameters=() if charset == b"-" else ((b"charset", charset),),
-                content_id=None,
-                description=None,
-                encoding=b"" if encoding == b"-" else encoding,
-                md5=None,
-                disposition=None,
-                languages=(),
-                location=None,
+                said=Said(
+                    (type_, subtype, () if charset == b"-" else ((b"charset", charset),)),
+                    encoding=b"" if encoding == b"-" else encoding,
+                ),
                 parts=parts,
                 envelope=_NO_ENVELOPE if is_message else None,
             )

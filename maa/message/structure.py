@@ -8,22 +8,14 @@ part. MIME is read without a MIME-Version field, as mail in the wild demands.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
-from maa.message.headers import Envelope, envelope, header_end
-from maa.message.octets import HEADER_OCTETS_MAX, Wire, WireBytes
-from maa.message.parameters import (
-    Parameters,
-    content_type,
-    disposition,
-    languages,
-    parameter,
-    token,
-)
+from maa.message.content import MESSAGE, MESSAGES, TEXT, Said, said, said_of_part
+from maa.message.headers import Envelope, envelope
+from maa.message.octets import Wire, WireBytes
+from maa.message.parameters import parameter
 from maa.message.parts import Part, find, pack, unpack
+from maa.message.simple import simple_structure
 from maa.message.window import BOUNDARY_OCTETS_MAX, Delimiter, Whole, Window
 
 __all__ = ["DEPTH_MAX", "PARTS_MAX", "Part", "find", "pack", "scan", "unpack"]
@@ -32,106 +24,14 @@ DEPTH_MAX: Final = 100
 """Levels of parts that are looked into (R142, R224)."""
 PARTS_MAX: Final = 10_000
 
-_TEXT: Final = (b"text", b"plain", ())
-_MESSAGE: Final = (b"message", b"rfc822", ())
 _OPAQUE: Final = (b"application", b"octet-stream", ())
-_MESSAGES: Final = (b"rfc822", b"global")
 _DIGEST: Final = (b"multipart", b"digest")
-_BLANKS: Final = b" \t\r\n"
-_CONTENT: Final = re.compile(
-    rb"\r\ncontent-(type|transfer-encoding|id|description|disposition|language|location|md5)"
-    rb"[ \t]*+:[ \t]*+((?:[^\r]++|\r\n[ \t]|(?=\r[^\n])\r|\r\Z)*+)",
-    re.IGNORECASE,
-)
-_ENCODINGS: Final = {
-    name.lower(): name for name in (b"7BIT", b"8BIT", b"BINARY", b"BASE64", b"QUOTED-PRINTABLE")
-}
 
 
 def scan(wire: Wire) -> Part:
     """The structure of a message; linear in its size, and never raises on any octets."""
-    sole = _sole_part(wire.data) if isinstance(wire, WireBytes) else None
-    return sole or _Scanner(wire).run()
-
-
-def _sole_part(data: bytes) -> Part | None:
-    """The structure of a message that is neither multipart nor message: nothing to look for."""
-    body = header_end(data)
-    if body > HEADER_OCTETS_MAX:
-        return None
-    facts = _facts(data[:body], _TEXT)
-    kind = facts.type[0]
-    if kind == b"multipart" or (kind == b"message" and facts.type[1] in _MESSAGES):
-        return None
-    lines = data.count(b"\n", body) if kind == b"text" else 0
-    return _part(0, body, len(data), lines, facts, facts.type, (), None)
-
-
-def last_type(header: bytes) -> tuple[bytes, bytes, Parameters]:
-    """The type that the last Content-Type field of a header names."""
-    found = [value for name, value in _content_fields(header) if name.lower() == b"type"]
-    return content_type(_raw(found[-1])) if found else _TEXT
-
-
-class _Facts(NamedTuple):
-    """What a header says of its part: the fields of `Part` that do not depend on where it is."""
-
-    type: tuple[bytes, bytes, Parameters]
-    content_id: bytes | None
-    description: bytes | None
-    encoding: bytes
-    md5: bytes | None
-    disposition: tuple[bytes, Parameters] | None
-    languages: tuple[bytes, ...]
-    location: bytes | None
-
-
-def _facts(header: bytes, default: tuple[bytes, bytes, Parameters]) -> _Facts:
-    found = _content_fields(header)
-    # Whatever else is in a header, of these fields there are a few sets only.
-    few = len(found) <= 8 and len(header) <= _HEADER_OCTETS_REMEMBERED
-    return _facts_of_few(found, default) if few else _facts_of(found, default)
-
-
-def _facts_of(
-    found: Sequence[tuple[bytes, bytes]], default: tuple[bytes, bytes, Parameters]
-) -> _Facts:
-    fields: dict[bytes, bytes] = {}
-    for name, value in found:
-        name = name.lower()
-        if name not in fields or name == b"disposition":
-            fields[name] = _raw(value)
-    get = fields.get
-    written, placed = get(b"type"), get(b"disposition")
-    tags = get(b"language") if b"type" in fields else None
-    return _Facts(
-        content_type(written) if written else default,
-        get(b"id"),
-        get(b"description"),
-        _encoding(get(b"transfer-encoding", b"7BIT")),
-        get(b"md5"),
-        disposition(placed) if placed else None,
-        languages(tags) if tags else (),
-        get(b"location"),
-    )
-
-
-def _content_fields(header: bytes) -> tuple[tuple[bytes, bytes], ...]:
-    """Names without their "content-", and values as they stand there."""
-    # In front a line end, so that every field's name follows one.
-    return tuple(_CONTENT.findall(b"\r\n" + header))
-
-
-def _raw(value: bytes) -> bytes:
-    """A value without line ends and the blanks around (R149)."""
-    return value.replace(b"\r\n", b"").rstrip(_BLANKS)
-
-
-_facts_of_few = lru_cache(maxsize=1024)(_facts_of)
-_HEADER_OCTETS_REMEMBERED: Final = 4096
-# Parts of one sender's messages have the same few lines as their headers, again and again.
-_facts_of_part = lru_cache(maxsize=2048)(_facts)
-_PART_OCTETS_REMEMBERED: Final = 512
+    simple = simple_structure(wire.data) if isinstance(wire, WireBytes) else None
+    return simple or _Scanner(wire).run()
 
 
 class _Open:
@@ -141,18 +41,18 @@ class _Open:
         "body_start",
         "cut",
         "envelope",
-        "facts",
         "header_start",
         "lines_before",
         "parts",
+        "said",
         "type",
     )  # fmt: skip
 
-    def __init__(self, start: int, body: int, facts: _Facts) -> None:
+    def __init__(self, start: int, body: int, says: Said) -> None:
         self.header_start = start
         self.body_start = body
-        self.facts = facts
-        self.type = facts.type
+        self.said = says
+        self.type = says.type
         self.lines_before = 0
         self.cut: int | None = None
         self.envelope: Envelope | None = None
@@ -214,7 +114,7 @@ class _Scanner:
             if part.type[0] == b"multipart":
                 self._begin_multipart(part)
                 return body
-            if part.type[0] != b"message" or part.type[1] not in _MESSAGES:
+            if part.type[0] != b"message" or part.type[1] not in MESSAGES:
                 return body
             if len(self._open) >= DEPTH_MAX:
                 part.type = _OPAQUE
@@ -239,8 +139,8 @@ class _Scanner:
 
     def _opened(self, start: int, header: bytes, body: int) -> _Open:
         digest = bool(self._open) and self._open[-1].type[:2] == _DIGEST
-        known = _facts_of_part if start and len(header) <= _PART_OCTETS_REMEMBERED else _facts
-        part = _Open(start, body, known(header, _MESSAGE if digest else _TEXT))
+        of = said_of_part if start else said
+        part = _Open(start, body, of(header, MESSAGE if digest else TEXT))
         part.lines_before = self._window.lines_before(body)
         self._count += 1
         if self._count >= PARTS_MAX:
@@ -298,38 +198,10 @@ class _Scanner:
         wanted = kind == b"text" or part.envelope is not None
         lines = self._window.lines(body, end, part.lines_before) if wanted else 0
         parts = tuple(part.parts)
-        return _part(start, body, end, lines, part.facts, part.type, parts, part.envelope)
-
-
-def _part(
-    start: int,
-    body: int,
-    end: int,
-    lines: int,
-    facts: _Facts,
-    type_: tuple[bytes, bytes, Parameters],
-    parts: tuple[Part, ...],
-    envelope: Envelope | None,
-) -> Part:
-    _, content_id, description, encoding, md5, placed, tags, location = facts
-    return Part(
-        start, body, end, lines, *type_, content_id, description, encoding, md5,
-        placed, tags, location, parts, envelope,
-    )  # fmt: skip
-
-
-def _encoding(value: bytes) -> bytes:
-    """The transfer encoding in upper case; empty when it cannot be read.
-
-    What has a semicolon behind it is no word either, but taken for 7BIT, as it is shown.
-    """
-    return (
-        _ENCODINGS.get(value.lower()) or token(value).upper() or (b"7BIT" if b";" in value else b"")
-    )
+        says = part.said if part.type is part.said.type else part.said._replace(type=part.type)
+        return Part(start, body, end, lines, says, parts, part.envelope)
 
 
 def _empty(at: int) -> Part:
     """What a multipart without parts is shown to hold: one empty text/plain part (R146)."""
-    return Part(
-        at, at, at, 0, b"text", b"plain", (), None, None, b"7BIT", None, None, (), None, (), None
-    )
+    return Part(at, at, at, 0, Said(TEXT), (), None)

@@ -85,11 +85,11 @@ def parameters_value(parameters: tuple[tuple[bytes, bytes], ...]) -> list[str | 
 
 
 def extension_value(part: Part) -> list[Any]:
-    disposition = part.disposition
+    disposition = part.said.disposition
     return [
         [text(disposition[0]), parameters_value(disposition[1])] if disposition else None,
-        [text(tag) for tag in part.languages] or None,
-        text(part.location),
+        [text(tag) for tag in part.said.languages] or None,
+        text(part.said.location),
     ]
 
 
@@ -102,8 +102,8 @@ def structure_value(part: Part) -> list[Any]:
         text(part.type),
         text(part.subtype),
         parameters_value(part.parameters),
-        text(part.content_id),
-        text(part.description),
+        text(part.said.content_id),
+        text(part.said.description),
         text(part.encoding or b"7BIT"),
         str(part.octets),
     ]
@@ -112,7 +112,7 @@ def structure_value(part: Part) -> list[Any]:
         value += [envelope_value(part.envelope), inner, str(part.lines)]
     elif part.type == b"text":
         value.append(str(part.lines))
-    return [*value, text(part.md5), *extension_value(part)]
+    return [*value, text(part.said.md5), *extension_value(part)]
 
 
 class Message:

@@ -100,11 +100,11 @@ def test_text_is_found(name: str, text: str) -> None:
 def test_file_names_in_pieces_are_joined() -> None:
     _, root = read("attachment-rfc2231")
     picture = find(root, (2,))
-    assert picture is not None and picture.disposition is not None
+    assert picture is not None and picture.said.disposition is not None
     name = b"utf-8''%C3%85land%20chart one.png"
     assert parameter(picture.parameters, b"name*") == name
-    assert parameter(picture.disposition[1], b"filename*") == name
-    assert parameter(picture.disposition[1], b"size") == b"70"
+    assert parameter(picture.said.disposition[1], b"filename*") == name
+    assert parameter(picture.said.disposition[1], b"size") == b"70"
 
 
 def test_a_raw_file_name_stays_raw() -> None:

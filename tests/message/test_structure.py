@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from maa.message.content import last_type
 from maa.message.octets import CHUNK, WireBytes, WireFile, crlf
-from maa.message.structure import Part, find, last_type, pack, scan, unpack
+from maa.message.simple import simple_structure
+from maa.message.structure import Part, find, pack, scan, unpack
 
 NESTED = crlf(
     b"""\
@@ -217,10 +220,10 @@ def test_R149_id_and_description_are_raw() -> None:
         b"Content-Description: =?utf-8?q?x?=\n \xe6\xb5\x8b\nContent-MD5: Q2hlY2s=\n"
         b"Content-Location: http://a.example/\nContent-Language: en, de-AT (Austria)\n\n"
     )[1]
-    assert root.content_id == b"<a@b>"
-    assert root.description == b"=?utf-8?q?x?= \xe6\xb5\x8b"
-    assert (root.md5, root.location) == (b"Q2hlY2s=", b"http://a.example/")
-    assert root.languages == (b"en", b"de-AT")
+    assert root.said.content_id == b"<a@b>"
+    assert root.said.description == b"=?utf-8?q?x?= \xe6\xb5\x8b"
+    assert (root.said.md5, root.said.location) == (b"Q2hlY2s=", b"http://a.example/")
+    assert root.said.languages == (b"en", b"de-AT")
 
 
 @pytest.mark.parametrize(
@@ -258,7 +261,7 @@ def test_the_last_disposition_counts_and_the_first_type() -> None:
         b'Content-Disposition: inline\nContent-Disposition: attachment; filename="a b"\n\n'
     )[1]
     assert root.subtype == b"plain"
-    assert root.disposition == (b"attachment", ((b"filename", b"a b"),))
+    assert root.said.disposition == (b"attachment", ((b"filename", b"a b"),))
 
 
 def test_a_type_that_is_not_one_is_no_text_and_not_looked_into() -> None:
@@ -336,6 +339,39 @@ def test_files_are_scanned_as_bytes_are(tmp_path: Path, text: bytes) -> None:
     wire = WireFile(os.open(tmp_path / "mail", os.O_RDONLY))
     assert scan(wire) == read(text)[1]
     wire.close()
+
+
+LINES = [
+    b"--a\n", b"--a--\n", b"--ab\n", b"--a", b"\n", b"\r", b"text\n", b"X: y\n\n",
+    b"Content-Type: text/html\n\n", b"Content-Type: image/gif\n\n",
+    b"Content-Type: message/rfc822\n\n", b"Content-Type: multipart/mixed; boundary=a\n\n",
+]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12).map(b"".join))
+def test_what_is_simple_has_the_structure_that_the_scanner_finds(text: bytes) -> None:
+    data = crlf(b"Content-Type: multipart/mixed; boundary=a\n\n" + text)
+    simple = simple_structure(data)
+    assert simple is None or simple == scanned(data)
+
+
+def test_most_messages_are_simple() -> None:
+    flat = b"Content-Type: multipart/mixed; boundary=a\n\n--a\n\none\n--a\n\ntwo\n--a--\n"
+    assert simple_structure(crlf(b"Subject: x\n\ntext\n")) is not None
+    assert len(simple_structure(crlf(flat)).parts) == 2
+    assert simple_structure(NESTED) is None
+
+
+def scanned(data: bytes) -> Part:
+    """What the scanner says, which reads files."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        wire = WireFile(os.dup(file.fileno()))
+        try:
+            return scan(wire)
+        finally:
+            wire.close()
 
 
 LONG = [b"x: y\n" * (CHUNK // 6), b"text\n" * (CHUNK // 6), b"z" * CHUNK]
