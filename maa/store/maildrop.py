@@ -90,8 +90,8 @@ class Maildrop(Protocol):
         """A descriptor to read the message; MessageGone, Unavailable."""
 
     def contents(
-        self, places: Sequence[bytes], octets: int, dates: bool
-    ) -> list[tuple[bytes, int]]:
+        self, places: Iterable[bytes], octets: int, dates: bool
+    ) -> Iterable[tuple[bytes, int]]:
         """Octets and date (-1 unless asked for) of the leading messages, about so many octets.
 
         Only where that is faster than to open each; what is not in it is to be opened.

@@ -157,7 +157,7 @@ class Mbox:
             return found
 
     def contents(
-        self, places: Sequence[bytes], octets: int, dates: bool
+        self, places: Iterable[bytes], octets: int, dates: bool
     ) -> list[tuple[bytes, int]]:
         """Read with as few calls as there are megabytes, while the file is as it was."""
         with self._mutex, _translated(self.path):
@@ -176,7 +176,7 @@ class Mbox:
                 os.close(descriptor)
 
     def _contents(
-        self, descriptor: int, places: Sequence[bytes], octets: int, dates: bool
+        self, descriptor: int, places: Iterable[bytes], octets: int, dates: bool
     ) -> Iterator[tuple[bytes, int]]:
         block, base = b"", 0
         for place in places:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from maa.message.octets import CHUNK, Wire, WireBytes, crlf, open_wire, read_head
@@ -21,6 +21,7 @@ READ_OCTETS = 4 * CHUNK
 _LEARN_AT_ONCE = 1000
 
 Opened = tuple[int, Wire | StoreError]
+_Read = tuple[int, Wire | StoreError, int]
 Head = tuple[int, bytes | StoreError]
 T = TypeVar("T")
 
@@ -30,72 +31,54 @@ def read(mailbox: Mailbox, uids: Sequence[int]) -> list[Opened]:
 
     What is seen on the way is remembered: the size and, from the same file, the date.
     """
-    maildrop, snapshot = mailbox.maildrop, mailbox.snapshot
-    found: list[Opened] = []
-    news: list[tuple[int, int, int]] = []
-    octets = 0
     with mailbox.ledger.identity:
-        together = () if maildrop.verbatim else _together(mailbox, uids[:READ_AT_ONCE])
-        if together:
-            news = [
-                (uid, wire.size, date)
-                for uid, wire, date in together
-                if (at := snapshot.position(uid)) is not None
-                and UNKNOWN in (snapshot.sizes[at], snapshot.dates[at])
-            ]
-            if news:
-                mailbox.learn(news)
-            return [(uid, wire) for uid, wire, _ in together]
-        for uid in uids[:READ_AT_ONCE]:
-            # Of many messages nearly all are where the snapshot says: no more is done for these.
-            at = snapshot.position(uid)
-            if at is None:
-                found.append((uid, MessageGone(f"UID {uid} is expunged")))
-                continue
-            date = UNKNOWN
-            wire: Wire | StoreError
-            try:
-                descriptor = maildrop.open(snapshot.places[at])
-                if snapshot.dates[at] == UNKNOWN:
-                    date = maildrop.internal_date(descriptor)
-                wire = open_wire(descriptor)
-            except MessageGone:
-                wire = _attempt(mailbox, uid, open_wire)
-            except StoreError as error:
-                wire = error
-            except OSError as error:
-                wire = Unavailable(f"UID {uid}: {error}")
-            found.append((uid, wire))
-            if isinstance(wire, StoreError):
-                continue
-            if date != UNKNOWN or snapshot.sizes[at] == UNKNOWN:
-                news.append((uid, wire.size, date))
-            octets += wire.size if type(wire) is WireBytes else CHUNK
-            if octets >= READ_OCTETS:
-                break
+        found: Sequence[_Read] = _together(mailbox, uids[:READ_AT_ONCE])
+        if not found:
+            found = (_alone(mailbox, uids[0]),)
+    snapshot = mailbox.snapshot
+    sizes, dates = snapshot.sizes, snapshot.dates
+    news = [
+        (uid, wire.size, date)
+        for uid, wire, date in found
+        if not isinstance(wire, StoreError)
+        and (at := snapshot.position(uid)) is not None
+        and (sizes[at] == UNKNOWN or (dates[at] == UNKNOWN != date))
+    ]
     if news:
         mailbox.learn(news)
-    return found
+    return [(uid, wire) for uid, wire, _ in found]
 
 
 def _together(mailbox: Mailbox, uids: Sequence[int]) -> list[tuple[int, WireBytes, int]]:
-    """The leading messages with their dates, where the maildrop has them all in one file."""
+    """The leading messages with their dates, where the maildrop reads them in one go."""
     snapshot = mailbox.snapshot
-    places = []
-    unknown = False
-    for uid in uids:
-        at = snapshot.position(uid)
-        if at is None:
-            break
-        places.append(snapshot.places[at])
-        unknown = unknown or snapshot.dates[at] == UNKNOWN
+    first = snapshot.position(uids[0])
+    if first is None:
+        return []
+    unknown = snapshot.dates[first] == UNKNOWN
+
+    def places() -> Iterator[bytes]:
+        """Only as many are looked up as are read."""
+        for uid in uids:
+            at = snapshot.position(uid)
+            if at is None:
+                return
+            yield snapshot.places[at]
+
     try:
-        found = mailbox.maildrop.contents(places, READ_OCTETS, unknown)
+        found = mailbox.maildrop.contents(places(), READ_OCTETS, unknown)
+        return [
+            (uid, WireBytes(crlf(data)), date)
+            for uid, (data, date) in zip(uids, found, strict=False)
+        ]
     except StoreError:
         return []  # whoever opens each will see why
-    return [
-        (uid, WireBytes(crlf(data)), date) for uid, (data, date) in zip(uids, found, strict=False)
-    ]
+
+
+def _alone(mailbox: Mailbox, uid: int) -> _Read:
+    """A message that is long, or not where the snapshot says, or cannot be read."""
+    opened = _attempt(mailbox, uid, lambda fd: (mailbox.maildrop.internal_date(fd), open_wire(fd)))
+    return (uid, opened, UNKNOWN) if isinstance(opened, StoreError) else (uid, *opened[::-1])
 
 
 def heads(mailbox: Mailbox, uids: Sequence[int]) -> list[Head]:
@@ -151,7 +134,7 @@ def _fill(mailbox: Mailbox, uids: Sequence[int], known: Callable[[int], bool]) -
         with mailbox.ledger.identity:
             left = deque(unknown[start : start + _LEARN_AT_ONCE])
             while left:
-                together = _together(mailbox, tuple(left)) if not mailbox.maildrop.verbatim else ()
+                together = _together(mailbox, tuple(left))
                 facts += [(uid, wire.size, date) for uid, wire, date in together]
                 for _ in together:
                     left.popleft()

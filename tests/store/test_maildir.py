@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from maa.message.flags import ANSWERED, FLAGGED, SEEN
+from maa.message.octets import SMALL
 from maa.store.errors import MessageGone, Unavailable
 from maa.store.maildir import Maildir, rename_exclusively
 
@@ -33,6 +34,38 @@ def test_what_turned_into_a_fifo_or_symlink_is_not_read(tmp_path: Path, maildir:
             maildir.open(place)
     with pytest.raises(MessageGone):
         maildir.open(b"new/none")
+
+
+def test_R089_small_files_are_read_in_one_go_with_their_dates(
+    tmp_path: Path, maildir: Maildir
+) -> None:
+    for number in range(4):
+        (tmp_path / "new" / f"{number}.a").write_bytes(b"%d\n" % number)
+        os.utime(tmp_path / "new" / f"{number}.a", (1000 + number, 1000 + number))
+    places = [b"new/%d.a" % number for number in range(4)]
+    whole = [(b"%d\n" % number, 1000 + number) for number in range(4)]
+    assert list(maildir.contents(places, 100, dates=True)) == whole
+    assert list(maildir.contents(places, 3, dates=True)) == whole[:2]
+    assert list(maildir.contents([], 100, dates=True)) == []
+
+
+@pytest.mark.parametrize("kind", ["absent", "link", "fifo", "large"])
+def test_reading_in_one_go_ends_before_what_is_to_be_opened(
+    tmp_path: Path, maildir: Maildir, kind: str
+) -> None:
+    for number in (1, 3):
+        (tmp_path / "new" / f"{number}.a").write_bytes(b"x")
+    odd = tmp_path / "new" / "2.a"
+    if kind == "link":
+        odd.symlink_to("/etc/passwd")
+    elif kind == "fifo":
+        os.mkfifo(odd)
+    elif kind == "large":
+        with odd.open("wb") as file:
+            file.truncate(SMALL + 1)
+    found = list(maildir.contents([b"new/1.a", b"new/2.a", b"new/3.a"], 100, dates=True))
+    assert [data for data, _ in found] == [b"x"]
+    assert list(maildir.contents([b"new/2.a"], 100, dates=True)) == []
 
 
 def test_R241_unknown_letters_and_what_follows_a_comma_are_kept(maildir: Maildir) -> None:
