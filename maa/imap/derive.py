@@ -1,15 +1,17 @@
-"""What is derived from small messages, for a whole batch of a FETCH in one pass over each.
+"""What is derived from messages, for a whole batch of a FETCH in one pass over each.
 
-What it finds is remembered, so a mailbox goes through here once. Large messages and those that
-cannot be read are left to `maa.imap.opened`.
+What it finds is remembered, so a mailbox goes through here once. Nothing is sent meanwhile, so
+very large messages, and those that cannot be read, are left to `maa.imap.opened`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final
 
 from maa.imap.columns import Batch, Column
+from maa.imap.fetch_items import Item
 from maa.imap.plan import NOT_READ, Plan
 from maa.imap.sections import VALUE_OCTETS_MAX, Content, cache_name, from_cache
 from maa.message.octets import Wire, WireBytes
@@ -18,6 +20,9 @@ from maa.store.mailbox import Mailbox
 
 AT_ONCE: Final = 128
 """Fewer messages are not worth a pass of their own."""
+_OCTETS_MAX: Final = 8 << 20
+
+_log = logging.getLogger(__name__)
 
 
 def filled(mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]) -> list[Column]:
@@ -38,13 +43,14 @@ def filled(mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
         opened = _opened(mailbox, plan, uids)
         uids = uids[len(opened) :]
         for uid, wire in opened:
-            if isinstance(wire, WireBytes):
-                content = Content(wire)
-                for item, values in items:
-                    value = content.derived(item)
-                    if len(value) <= VALUE_OCTETS_MAX:
-                        values[uid] = value
-            elif not isinstance(wire, StoreError):
+            if isinstance(wire, StoreError):
+                continue
+            try:
+                if wire.size <= _OCTETS_MAX:
+                    _derive(uid, wire, items)
+            except OSError as error:
+                _log.info("message %d is read once more: %s", uid, error)
+            finally:
                 wire.close()
     full = list(columns)
     for place, values in found.items():
@@ -59,6 +65,14 @@ def filled(mailbox: Mailbox, plan: Plan, batch: Batch, columns: Sequence[Column]
             for uid, value in zip(batch.uids, columns[place], strict=True)
         ]
     return full
+
+
+def _derive(uid: int, wire: Wire, items: Sequence[tuple[Item, dict[int, bytes]]]) -> None:
+    content = Content(wire)
+    for item, values in items:
+        value = content.derived(item)
+        if len(value) <= VALUE_OCTETS_MAX:
+            values[uid] = value
 
 
 def _opened(

@@ -77,10 +77,12 @@ class OneByOne:
 
     def _lacks(self, values: Sequence[bytes | None]) -> bool:
         """Whether the message must be read; for size and date alone others see to it."""
-        return any(
-            value is None and item not in FACTS
-            for item, value in zip(self._items, values, strict=True)
-        )
+        if None not in values:
+            return False
+        for item, value in zip(self._items, values, strict=True):
+            if value is None and item not in FACTS:
+                return True
+        return False
 
     # --- messages
 

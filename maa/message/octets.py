@@ -94,7 +94,7 @@ class WireFile:
         size = disk = 0
         previous_cr = False
         while block := _read_at(fd, disk, CHUNK):
-            bare = block.count(b"\n") - block.count(b"\r\n")
+            bare = block.count(b"\n") - (block.count(b"\r\n") if b"\r" in block else 0)
             if previous_cr and block[:1] == b"\n":
                 bare -= 1
             self._same = self._same and not bare
