@@ -192,7 +192,7 @@ def _bring(
         for start in range(0, len(free), AT_ONCE):
             target.expect(free[start : start + AT_ONCE])
         bring(mailbox.maildrop, places, free)
-        target.maildrop.flush()
+        target.maildrop.flush(free)
 
     details = mailbox.details(uids)
     email_ids = [details[uid][1] for uid in uids]
@@ -256,7 +256,7 @@ class Incoming:
             def settle() -> None:
                 mailbox.expect((place,))
                 mailbox.maildrop.settle((place,))
-                mailbox.maildrop.flush()
+                mailbox.maildrop.flush((place,))
 
             try:
                 arrival = (place, table.number(flags))

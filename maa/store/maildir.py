@@ -327,9 +327,10 @@ class Maildir:
         with _translated(self.path):
             return tuple(os.stat(self._root + name).st_mtime_ns for name in (b"new", b"cur"))
 
-    def flush(self) -> None:
-        """Wait until `new` and `cur` are on the disk."""
-        for name in (b"new", b"cur"):
+    def flush(self, arrived: Iterable[bytes] | None = None) -> None:
+        """Wait until `new` and `cur`, or those where something arrived, are on the disk."""
+        names = (b"new", b"cur") if arrived is None else {place[:3] for place in arrived}
+        for name in names:
             flush_directory(self._root + name)
 
 

@@ -145,5 +145,5 @@ class Maildrop(Protocol):
     def stamp(self) -> tuple[int, ...]:
         """Changes when messages may have come or gone, but for the clock's granularity (R240)."""
 
-    def flush(self) -> None:
-        """Make arrivals, renames and removals durable."""
+    def flush(self, arrived: Iterable[bytes] | None = None) -> None:
+        """Make arrivals at these places durable; of None: arrivals, renames and removals."""

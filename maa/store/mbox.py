@@ -325,7 +325,7 @@ class Mbox:
                 return (0,)
             return (found.st_mtime_ns, found.st_size, found.st_ino)
 
-    def flush(self) -> None:
+    def flush(self, arrived: Iterable[bytes] | None = None) -> None:
         """Nothing: every change has waited for the disk."""
 
     # --- the file

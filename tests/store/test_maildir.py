@@ -68,6 +68,17 @@ def test_reading_in_one_go_ends_before_what_is_to_be_opened(
     assert list(maildir.contents([b"new/2.a"], 100, dates=True)) == []
 
 
+def test_an_arrival_waits_for_its_own_directory(
+    maildir: Maildir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed: list[bytes] = []
+    monkeypatch.setattr("maa.store.maildir.flush_directory", flushed.append)
+    maildir.flush([b"cur/1.a:2,", b"cur/2.a:2,"])
+    assert [path[-4:] for path in flushed] == [b"/cur"]
+    maildir.flush()
+    assert [path[-4:] for path in flushed[1:]] == [b"/new", b"/cur"]
+
+
 def test_R241_unknown_letters_and_what_follows_a_comma_are_kept(maildir: Maildir) -> None:
     place = b"cur/1.a,S=5,U=7:2,QSXa,tag"
     assert maildir.wanted_place(place, frozenset({ANSWERED, FLAGGED})) == (
