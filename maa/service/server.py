@@ -42,6 +42,7 @@ from maa.store.accounts import Accounts
 from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
+from maa.transport.calls import Calls
 from maa.transport.factory import PumpFactory
 from maa.transport.imap import imap_factory
 from maa.transport.pokes import Chores, HintReader, synced, tidied, unwatched
@@ -83,9 +84,10 @@ class Server(Service):
         self._announce = announce
         self._seat = seat
         self._ports: list[Any] = []
+        self._calls = Calls()
         self.sessions = Sessions(
             reactor,
-            reactor.callFromThread,
+            self._calls.put,
             Limits().shared(seat.workers if seat else 1),
             seconds=time.monotonic,
         )
@@ -122,6 +124,7 @@ class Server(Service):
             os.setgroups([])  # no user's mail is to be reached through them
         if self._seat is not None:
             self._ports = list(self._acceptors(self._seat))
+        self._reactor.addReader(self._calls)
         self.sessions.start()
         self._watchdog.start()
         lane = self.sessions.user_lane
@@ -178,6 +181,7 @@ class Server(Service):
         self.sessions.close(5)
         self._accounts.close()
         self._watcher.close()
+        self._reactor.removeReader(self._calls)
         self._rawlogs.close()
         _log.info("stopped")
 
