@@ -56,6 +56,8 @@ CERTIFICATE_LOOK_SECONDS = 30.0
 RAWLOG_LOOK_SECONDS = 1.0
 ROUNDS_SECONDS = 30.0
 """How long mail waits that arrives where inotify sees nothing, until IDLE tells of it."""
+TIDY_SECONDS = 0.1
+"""How long what was put off until after a reply waits for more of its kind."""
 
 _log = logging.getLogger(__name__)
 
@@ -131,7 +133,8 @@ class Server(Service):
         lane.put(self._accounts.drop_dead_locks)
         self._syncs = Chores[Mailbox](lane, synced)
         Mailbox.on_stale = self._syncs.put
-        Mailbox.on_untidy = Chores[Mailbox](lane, tidied).put
+        self._tidying = Chores[Mailbox](lane, tidied, self._in_a_while)
+        Mailbox.on_untidy = self._tidying.put
         if self._hints.fileno() >= 0:
             self._reactor.addReader(self._hints)
         self._rounds.start(ROUNDS_SECONDS, now=False)
@@ -178,6 +181,7 @@ class Server(Service):
     def _close(self) -> None:
         self._reactor.removeReader(self._hints)
         Mailbox.on_stale = Mailbox.on_untidy = None
+        self._tidying.hurry()
         self.sessions.close(5)
         self._accounts.close()
         self._watcher.close()
@@ -234,6 +238,10 @@ class Server(Service):
     def _make_rounds(self) -> None:
         for mailbox in unwatched(self._accounts.listened()):
             self._syncs.put(mailbox)
+
+    def _in_a_while(self, call: Callable[[], None]) -> None:
+        """What is put off until after a reply comes in many pieces, and not beside the next."""
+        self._reactor.callFromThread(self._reactor.callLater, TIDY_SECONDS, call)
 
     def _look_at_certificate(self) -> Deferred[None]:
         assert self._certificate is not None

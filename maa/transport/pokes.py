@@ -84,28 +84,53 @@ class HintReader:
 class Chores(Generic[Box]):
     """Does one kind of work for mailboxes on worker threads; at most one job of each waits."""
 
-    def __init__(self, lane: Lane, work: Callable[[Box], bool]) -> None:
-        """`work` may block, and says whether there is more of it."""
+    def __init__(
+        self,
+        lane: Lane,
+        work: Callable[[Box], bool],
+        later: Callable[[Callable[[], None]], object] = lambda begin: begin(),
+    ) -> None:
+        """`work` may block, and says whether there is more of it.
+
+        `later` calls what it is given when the work may begin, at once or in a while; it is
+        asked on any thread, and must not block.
+        """
         self._lane = lane
         self._work = work
+        self._later = later
         self._changing = threading.Lock()
         self._due: dict[int, Box] = {}
 
     def put(self, mailbox: Box) -> None:
         """Have the work done soon; from any thread, never blocks."""
+        if self._is_new(mailbox):
+            self._later(lambda: self._begin(mailbox))
+
+    def hurry(self) -> None:
+        """Begin at once with all that waits: the lane is about to stop."""
+        with self._changing:
+            due = list(self._due.values())
+        for mailbox in due:
+            self._begin(mailbox)
+
+    def _is_new(self, mailbox: Box) -> bool:
         with self._changing:
             if id(mailbox) in self._due:
-                return
+                return False
             self._due[id(mailbox)] = mailbox
+            return True
+
+    def _begin(self, mailbox: Box) -> None:
         self._lane.put(lambda: self._do(mailbox))
 
     def _do(self, mailbox: Box) -> None:
         # What comes from here on may find nothing to do; what came before is done below.
         with self._changing:
-            del self._due[id(mailbox)]
+            if self._due.pop(id(mailbox), None) is None:
+                return  # it was hurried, and is done
         try:
-            if self._work(mailbox):
-                self.put(mailbox)
+            if self._work(mailbox) and self._is_new(mailbox):
+                self._begin(mailbox)
         except StoreError as error:
             _log.info("a mailbox could not be looked after: %s", error)
 

@@ -70,6 +70,31 @@ def test_what_is_left_goes_behind_the_others(lane: HandLane) -> None:
     assert work.done == [first, second, first, second]
 
 
+def test_a_chore_may_begin_later(lane: HandLane) -> None:
+    work, waiting = Work(rounds=2), []
+    chores = Chores[str](lane, work, waiting.append)
+    chores.put("inbox")
+    chores.put("inbox")
+    assert (len(waiting), lane.jobs) == (1, [])
+    waiting.pop()()
+    lane.run()
+    # What is left waits no more.
+    lane.run()
+    assert work.done == ["inbox", "inbox"]
+    assert waiting == lane.jobs == []
+
+
+def test_a_chore_that_waits_is_done_before_the_end_and_once(lane: HandLane) -> None:
+    work, waiting = Work(), []
+    chores = Chores[str](lane, work, waiting.append)
+    chores.put("inbox")
+    chores.hurry()
+    waiting.pop()()
+    while lane.run():
+        pass
+    assert work.done == ["inbox"]
+
+
 class Place:
     """An account in a directory."""
 
