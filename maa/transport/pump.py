@@ -11,15 +11,10 @@ Where the step is taken follows from `_place`:
 * `READY`: on the reactor thread. `go` takes slices until the step and all that waits behind it
   is done, or the transport is full, or 10 ms have passed (others have their turn, R249).
 * `AWAY`: a worker thread has the step (it said SLOW), or a timer has (Delay, or its turn was
-  over). The reactor thread then touches neither step nor conversation: input is kept in
-  `_waiting`, a poke in `_poked`; more than 64 KiB of input pauses reading (R045).
+  over). Step and conversation are left alone: `_stream` keeps input, `_poked` a poke.
 * `CLOSING`: no more steps; the transport sends what it has, and goes.
 * `LOST`: the connection is gone. The conversation is given back on a thread, by whoever holds
   the step last, and never while a step runs.
-
-Plain TCP sends from here directly while the transport has nothing queued, which spares a turn of
-the reactor and two epoll_ctl a command. The transport reports "queue empty" only to a
-producer that it has paused, so a partial send marks it paused; see `_send`.
 """
 
 from __future__ import annotations
@@ -27,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from twisted.internet import tcp
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
@@ -47,17 +41,16 @@ from maa.conversation import (
     Request,
     Step,
 )
-from maa.transport.deflate import DamagedStream, Deflate
+from maa.transport.deflate import DamagedStream
 from maa.transport.reactor import Connection, Timer
 from maa.transport.sessions import TURN_SECONDS, Sessions
 from maa.transport.slices import Slice, taken
+from maa.transport.stream import Stream
 
-WAITING_OCTETS: Final = 65536
 LONG_TURN_SECONDS: Final = 0.020
 LOOK_AGAIN_SECONDS: Final = 60.0
 
 Converse = Callable[[Peer, Callable[[], None]], Conversation]
-
 
 READY: Final = 0
 AWAY: Final = 1
@@ -70,10 +63,10 @@ class Pump:
     """One connection and its conversation."""
 
     __slots__ = (
-        "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse", "_deflate",
-        "_direct", "_ended_input", "_farewell", "_paused", "_place", "_poked", "_reading",
-        "_refusal", "_sessions", "_since", "_slot", "_slow", "_steps", "_stop", "_stranger",
-        "_timer", "_tls", "_waiting", "address", "factory", "transport",
+        "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse",
+        "_ended_input", "_farewell", "_place", "_poked", "_refusal", "_sessions", "_since",
+        "_slot", "_slow", "_steps", "_stop", "_stranger", "_stream", "_timer", "_tls", "address",
+        "factory", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -96,13 +89,9 @@ class Pump:
         self._steps: Iterator[Step] | None = None
         self._place: int = READY
         self._timer: Timer | None = None
-        self._waiting = b""
         self._slot = 0
-        self._direct = False
-        self._deflate: Deflate | None = None
-        self._paused = self._slow = self._poked = self._stop = self._farewell = False
-        self._ended_input = False
-        self._reading = self._stranger = True
+        self._slow = self._poked = self._stop = self._farewell = self._ended_input = False
+        self._stranger = True
 
     # Called by Twisted
 
@@ -112,6 +101,7 @@ class Pump:
         sessions = self._sessions
         self._accepted = self._since = now = sessions.seconds()
         implicit_tls = self._begun_tls is not None
+        self._stream = Stream(transport, implicit_tls)
         if not sessions.admit(self, self.address):
             self._place = CLOSING
             if not implicit_tls:
@@ -120,7 +110,6 @@ class Pump:
             return
         if implicit_tls:
             self._begun_tls = now
-        self._direct = not implicit_tls and isinstance(transport, tcp.Connection)
         if self.address:
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
@@ -143,11 +132,9 @@ class Pump:
         self._sessions.counters.octets_in += len(data)
         if self._place >= CLOSING:
             return
-        self._waiting = self._waiting + data if self._waiting else data
+        self._stream.received(data)
         self.go()
-        if self._reading and len(self._waiting) >= WAITING_OCTETS:
-            self._reading = False
-            self.transport.pauseProducing()
+        self._stream.hold_back()
 
     def readConnectionLost(self) -> None:
         """The client sends no more: answer what it sent, then close."""
@@ -177,12 +164,12 @@ class Pump:
 
     def pauseProducing(self) -> None:
         """The transport is full."""
-        self._paused = True
+        self._stream.full = True
         self._since = self._sessions.seconds()
 
     def resumeProducing(self) -> None:
         """The transport has sent everything."""
-        self._paused = False
+        self._stream.full = False
         self._since = self._sessions.seconds()
         self.go()
 
@@ -201,7 +188,12 @@ class Pump:
     def busy(self) -> bool:
         """Something is being answered, or waits to be."""
         if self._place is READY:
-            return self._steps is not None or self._poked or self._has_input or self._paused
+            return (
+                self._steps is not None
+                or self._poked
+                or self._stream.has_input
+                or self._stream.full
+            )
         return self._place is AWAY
 
     @property
@@ -226,7 +218,7 @@ class Pump:
             return
         if now < self._deadline():
             self._watch(now)
-        elif self._begun_tls is not None or self._place is CLOSING or self._paused:
+        elif self._begun_tls is not None or self._place is CLOSING or self._stream.full:
             self._sessions.counters.stalled += 1
             self.abort()
         elif self._place is READY and self._steps is None:
@@ -242,17 +234,18 @@ class Pump:
 
     def go(self) -> None:
         """Go on until the connection waits for somebody else, or its turn is over."""
-        if self._place is not READY or self._paused:
+        if self._place is not READY or self._stream.full:
             return
         seconds = self._sessions.seconds
         begun = seconds()
-        while self._place is READY and not self._paused:
+        while self._place is READY and not self._stream.full:
             if self._slow:
                 self._to_worker()
             elif self._steps is None and not self._next_step():
                 break
             elif self._steps is not None:
-                self._carry_out(*self._taken(self._steps, may_block=False))
+                data, asked = taken(self._steps, may_block=False)
+                self._carry_out(self._stream.encoded(data), asked)
                 if seconds() - begun > TURN_SECONDS and self._place is READY:
                     self._later(0)
         held = seconds() - begun
@@ -272,52 +265,36 @@ class Pump:
             self._stop = False
             self._steps = iter(conversation.stopping())
             return True
-        if not self._has_input and not self._poked:
+        if not self._stream.has_input and not self._poked:
             if self._ended_input:
                 self._close()
             return False
         if self._poked:
             self._poked = False
             conversation.poke()
-        if self._has_input and not self._fed(conversation):
+        if self._stream.has_input and not self._fed(conversation):
             return False
         self._sessions.counters.steps += 1
         self._steps = iter(conversation.steps())
         return True
 
-    @property
-    def _has_input(self) -> bool:
-        """Whether there are octets to feed."""
-        return bool(self._waiting) or (self._deflate is not None and self._deflate.more)
-
     def _fed(self, conversation: Conversation) -> bool:
         """Feed what the client sent; False when that ended the connection."""
-        data, self._waiting = self._waiting, b""
-        if self._deflate is not None:
-            try:
-                data = self._deflate.inflated(data)
-            except DamagedStream:
-                self._close()
-                return False
+        try:
+            data = self._stream.taken()
+        except DamagedStream:
+            self._close()
+            return False
         conversation.feed(data)
-        if not self._reading and (self._deflate is None or not self._deflate.more):
-            self._reading = True
-            self.transport.resumeProducing()
+        self._stream.read_on()
         return True
-
-    def _taken(
-        self, steps: Iterator[Step], may_block: bool
-    ) -> tuple[bytes, Slice | Request | Delay]:
-        """A slice as it goes to the client, and what is asked for behind it."""
-        data, asked = taken(steps, may_block)
-        if data and self._deflate is not None:
-            data = self._deflate.deflated(data)
-        return data, asked
 
     def _carry_out(self, data: bytes, asked: Slice | Request | Delay) -> None:
         """Send a slice and do what the conversation asked for behind it."""
         if data:
-            self._send(data)
+            self._sessions.counters.octets_out += len(data)
+            if self._stream.send(data):
+                self.pauseProducing()
         # Not only at the end: commands pipelined behind a login are a user's already.
         if self._stranger and self._conversation is not None and self._conversation.logged_in:
             self._stranger = False
@@ -329,38 +306,17 @@ class Pump:
         elif asked is START_TLS:
             self._start_tls()
         elif asked is COMPRESS:
-            # As with TLS, what came behind the command was not meant for the new stream (R027).
-            self._waiting = b""
-            self._deflate = Deflate()
+            self._stream.start_compression()
         elif asked is CLOSE:
             self._close()
         elif isinstance(asked, Delay):
             self._later(asked.seconds)
 
-    def _send(self, data: bytes) -> None:
-        self._sessions.counters.octets_out += len(data)
-        transport = self.transport
-        if self._direct and not self._paused:
-            sent = transport.writeSomeData(data)
-            if isinstance(sent, int):
-                if sent == len(data):
-                    return
-                data = data[sent:]
-            transport.write(data)
-            # Now something is queued: hear when nothing is any more, however little it is.
-            transport.producerPaused = True
-            self.pauseProducing()
-        else:
-            transport.write(data)
-
     def _start_tls(self) -> None:
-        """Begin TLS; what was sent in the clear behind the command is forgotten (R026)."""
         assert self._tls is not None and self._conversation is not None
-        self._waiting = b""
-        self._direct = False
         self._begun_tls = self._since = self._sessions.seconds()
         self._watch(self._since)
-        self.transport.startTLS(self._tls)
+        self._stream.start_tls(self._tls)
         self._conversation.secured()
 
     def _later(self, seconds: float) -> None:
@@ -394,8 +350,8 @@ class Pump:
 
     def _work(self) -> None:
         assert self._steps is not None
-        data, asked = self._taken(self._steps, may_block=True)
-        self._sessions.call_from_thread(self._worked, data, asked)
+        data, asked = taken(self._steps, may_block=True)
+        self._sessions.call_from_thread(self._worked, self._stream.encoded(data), asked)
 
     def _worked(self, data: bytes, asked: Slice | Request | Delay) -> None:
         if self._place is LOST:
@@ -428,7 +384,7 @@ class Pump:
             return self._begun_tls + limits.handshake_seconds
         if self._place is CLOSING:
             return self._since + limits.closing_seconds
-        if self._paused:
+        if self._stream.full:
             return self._since + limits.stalled_seconds
         if self._place is AWAY or self._conversation is None:
             return self._sessions.seconds() + LOOK_AGAIN_SECONDS

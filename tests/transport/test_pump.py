@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maa.transport.pump import WAITING_OCTETS
 from maa.transport.sessions import GIVE_BACK_SECONDS, Limits
 from maa.transport.slices import SLICE_OCTETS
+from maa.transport.stream import WAITING_OCTETS
 from tests.transport.net import Net
 
 
