@@ -8,7 +8,7 @@ SHARED ?= ../shared
 WORK ?= /var/tmp/maa-bench
 PEERS ?= maa dovecot
 
-.PHONY: help setup run test system-test lint format bench soak coverage build clean
+.PHONY: help setup run test system-test lint format bench bench-mbox soak coverage build clean
 
 help:
 	@echo "make setup        the virtual environment in $(VENV)"
@@ -17,6 +17,7 @@ help:
 	@echo "make system-test  real servers, MDAs and clients (root; installs Debian packages)"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        $(PEERS) side by side, figures under $(WORK) (root)"
+	@echo "make bench-mbox   the same over a 1 GiB mbox"
 	@echo "make soak         the tests that hold or repeat for long"
 	@echo "make coverage     what the tests reach"
 	@echo "make build        sdist and wheel in dist/"
@@ -60,6 +61,13 @@ bench: setup
 	cd $(SHARED) && test -d $(WORK)/data || $(PYTHON) -m bench.gen --data $(WORK)/data --owner 5000
 	cd $(SHARED) && MAA_PROJECT=$(CURDIR) $(PYTHON) -m bench --work $(WORK) \
 	  $(foreach peer,$(PEERS),--peer $(peer)) --workload all
+	cd $(SHARED) && $(PYTHON) -m bench.table $(WORK)/figures/figures.jsonl
+
+bench-mbox: setup
+	@test -d $(SHARED)/bench || { echo "no $(SHARED)/bench: make SHARED=FOLDER bench-mbox" >&2; exit 1; }
+	mkdir -p $(WORK)
+	cd $(SHARED) && MAA_PROJECT=$(CURDIR) $(PYTHON) $(CURDIR)/bench/mbox_1gib.py --work $(WORK) \
+	  $(foreach peer,$(PEERS),--peer $(peer))
 	cd $(SHARED) && $(PYTHON) -m bench.table $(WORK)/figures/figures.jsonl
 
 soak: setup
