@@ -62,7 +62,7 @@ class Mail:
     home: str = "/home/{user}"
     inbox: str = "maildir:{home}/Maildir"
     folders: str = "maildir:{home}/Maildir"
-    locks: tuple[str, ...] = ("fcntl", "dotlock")
+    locks: tuple[str, ...] = ("fcntl",)
     quota: str = "maildirsize"
 
 

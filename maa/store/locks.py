@@ -52,7 +52,7 @@ _complained: set[bytes] = set()
 class Locks:
     """The site's way of locking."""
 
-    order: Sequence[str] = ("fcntl", "dotlock")
+    order: Sequence[str] = ("fcntl",)
     """Of METHODS, the first to be taken first."""
     seconds: float = WAIT_SECONDS
     """How long is waited for another program."""

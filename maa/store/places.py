@@ -19,7 +19,7 @@ from maa.user import User, usable_name
 
 _log = logging.getLogger(__name__)
 
-LOCKS: Final = ("fcntl", "dotlock")
+LOCKS: Final = ("fcntl",)
 FORMATS: Final = ("maildir", "mbox")
 FIELDS: Final = ("user", "local", "domain", "home")
 _FIELD = re.compile(r"\{([^{}]*)\}")
