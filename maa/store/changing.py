@@ -110,8 +110,10 @@ def _remove_files(
     todo = list(places)
     absent: list[int] = []
     error: StoreError | None = None
-    for start in range(0, len(todo), AT_ONCE):
-        some = todo[start : start + AT_ONCE]
+    # What is one file is rewritten once, however much goes.
+    step = len(todo) if mailbox.maildrop.only else AT_ONCE
+    for start in range(0, len(todo), step or 1):
+        some = todo[start : start + step]
         mailbox.expect(some)
         removal = mailbox.maildrop.remove(some)
         absent += [places.pop(place) for place in removal.absent]
