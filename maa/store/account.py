@@ -37,7 +37,7 @@ from maa.store.mailbox import Mailbox
 from maa.store.maildir import Maildir
 from maa.store.maildrop import Maildrop
 from maa.store.names import INBOX, key
-from maa.store.places import MailPaths
+from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.quota import Quota
 from maa.store.tree import Tree
 from maa.user import User
@@ -61,7 +61,7 @@ class Account:
         self.user = user
         self.ledger = ledger
         self._state = state
-        self._slash = paths.folders_format == "mbox"
+        self._slash = paths.folders_format in MBOX_FORMATS
         self._latch = Latch(os.path.join(state, "pop3.lock"))
         self._tree = Tree(paths, state, ledger, self._changed)
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()

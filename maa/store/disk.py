@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from maa.message.flags import NONE
+from maa.message.flags import NONE, Flags
 from maa.store.errors import MessageGone
 from maa.store.hints import ALL, DELIVERED, Hints
 from maa.store.maildrop import GRANULARITY_NS, Maildrop
@@ -105,31 +105,48 @@ class Disk:
 
     def _take(self, differences: Differences) -> Sequence[int]:
         """Let the index follow the maildrop."""
-        maildrop, snapshot, table = self._maildrop, self._page.snapshot, self._page.ledger.table
+        snapshot, table = self._page.snapshot, self._page.ledger.table
         untidy: list[int] = []
         flags: list[tuple[int, int]] = []
         places: list[tuple[int, bytes]] = []
+        again = {place: snapshot.flag_ids[p] for p, place in differences.rearranged.items()}
         for position, place in differences.moved:
-            uid, before = snapshot.uids[position], snapshot.places[position]
+            uid, known = snapshot.uids[position], snapshot.flags(position)
+            before, shown = self._shown(snapshot.places[position]), self._shown(place)
+            now = table.admitted(known, merged(known, before, shown))
+            if place in again:
+                again[place] = table.number(now)
+                continue
             places.append((uid, place))
-            known = snapshot.flags(position)
-            shown = maildrop.flags(place)
-            now = merged(known, maildrop.flags(before), shown)
             if now != known:
                 flags.append((uid, table.number(now)))
             if now != (shown or NONE):
                 untidy.append(uid)
-        rows = self._arrivals(differences)
+        rows = self._arrivals(differences, again)
         expunged = [snapshot.uids[position] for position in differences.missing]
         if expunged:
             name = self._page.row.name
             _log.info("%s: %d messages were removed by another program", name, len(expunged))
+        if again:
+            name = self._page.row.name
+            _log.info("%s: another program rearranged it: %d new UIDs", name, len(again))
+            expunged = sorted({*expunged, *map(snapshot.uids.__getitem__, differences.rearranged)})
         uids = self._page.commit(rows, flags, places, expunged)
         untidy += [uid for uid, (place, _) in zip(uids, rows, strict=True) if place[:4] == b"new/"]
         return untidy
 
-    def _arrivals(self, differences: Differences) -> list[tuple[bytes, int]]:
-        """Place and flag id of each new message, in order of arrival (R074)."""
+    def _shown(self, place: bytes) -> Flags | None:
+        """What a place shows, keywords as the account spells them; None: it cannot show flags."""
+        flags = self._maildrop.flags(place)
+        return flags and self._page.ledger.table.spelled(flags)
+
+    def _arrivals(
+        self, differences: Differences, again: Mapping[bytes, int]
+    ) -> list[tuple[bytes, int]]:
+        """Place and flag id of each message that gets a UID, in order of arrival (R074).
+
+        `again`: those of messages that had one, and are in another order now (R238).
+        """
         maildrop, table = self._maildrop, self._page.ledger.table
         arrivals = list(differences.arrivals)
         for place in differences.doubles:
@@ -137,11 +154,12 @@ class Disk:
                 arrivals.append(self._apart(place))
             except MessageGone:
                 continue  # it was one message in the middle of a rename
-        arrivals.sort()
-        arrivals.sort(key=maildrop.order)
-        shown_by = [maildrop.arrival_flags(place) for place in arrivals]
-        numbers = {shown: table.number(shown) for shown in set(shown_by)}
-        return list(zip(arrivals, map(numbers.__getitem__, shown_by), strict=True))
+        shown_by = {place: maildrop.arrival_flags(place) for place in arrivals}
+        numbers = {shown: table.number(shown) for shown in set(shown_by.values())}
+        rows = [(place, numbers[shown]) for place, shown in shown_by.items()] + [*again.items()]
+        rows.sort()
+        rows.sort(key=lambda row: maildrop.order(row[0]))
+        return rows
 
     def _apart(self, place: bytes) -> bytes:
         target = self._maildrop.renamed_apart(place)

@@ -6,7 +6,7 @@ or when another program moves it. Its *key* is what stays: the same key, the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -21,9 +21,13 @@ GRANULARITY_NS: Final = 2 * 10**9
 class Scan:
     """What a maildrop holds."""
 
-    places: frozenset[bytes]
+    places: Collection[bytes]
     within: bytes = b""
     """All places that begin so were listed, and no others; empty: the whole maildrop."""
+    ordered: bool = False
+    """The places are a list in the order of arrival: what is new is at its end."""
+    rearranged: bool = False
+    """The order is another than before: UIDs may have to follow it (R238)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from maa.store.mbox_split import read_at
+from maa.store.mbox_lines import read_at
 
 WINDOW: Final = 8 << 20
 # The plan's token, number, position, octets, CRC, and whether it is the record of what is cut off.
@@ -118,8 +118,10 @@ class Journal:
         kept, to, token = plan["kept"], plan["to"], bytes.fromhex(plan["token"])
         total = sum(stop - start for start, stop in kept)
         number, position = (0, 0) if last is None else last
+        buffer = memoryview(bytearray(min(self._window, total - position)))
         while position < total:
-            data = _stream(descriptor, kept, position, self._window)
+            data = buffer[: total - position]
+            _read_kept(descriptor, kept, position, data)
             self._write_window(token, number, position, data)
             _write_at(descriptor, to + position, data)
             os.fsync(descriptor)
@@ -134,7 +136,12 @@ class Journal:
         self._forget_plan()
 
     def _write_window(
-        self, token: bytes, number: int, position: int, data: bytes, done: bool = False
+        self,
+        token: bytes,
+        number: int,
+        position: int,
+        data: bytes | memoryview,
+        done: bool = False,
     ) -> None:
         crc = _crc(number, position, done, data)
         head = _HEAD.pack(token, number, position, len(data), crc, done)
@@ -242,7 +249,7 @@ class Journal:
         self.forget_append()
 
 
-def _crc(number: int, position: int, done: bool, data: bytes) -> int:
+def _crc(number: int, position: int, done: bool, data: bytes | memoryview) -> int:
     return zlib.crc32(data, zlib.crc32(b"%d %d %d" % (number, position, done)))
 
 
@@ -259,22 +266,24 @@ def _between(holes: Sequence[Extent], size: int) -> list[Extent]:
     ]  # fmt: skip
 
 
-def _stream(descriptor: int, kept: Sequence[Sequence[int]], position: int, octets: int) -> bytes:
-    """So many octets of the kept extents as if they were one file."""
-    pieces = []
+def _read_kept(
+    descriptor: int, kept: Sequence[Sequence[int]], position: int, into: memoryview
+) -> None:
+    """Read the kept extents from a position as if they were one file."""
     for start, stop in kept:
         if position >= stop - start:
             position -= stop - start
             continue
-        piece = read_at(descriptor, start + position, min(octets, stop - start - position))
-        if not piece:
-            raise OSError("the mbox became shorter under our lock")
-        pieces.append(piece)
-        octets -= len(piece)
+        while position < stop - start and into:
+            here = into[: stop - start - position]
+            octets = os.preadv(descriptor, [here], start + position)
+            if not octets:
+                raise OSError("the mbox became shorter under our lock")
+            into = into[octets:]
+            position += octets
         position = 0
-        if not octets:
+        if not into:
             break
-    return b"".join(pieces)
 
 
 def _marks(descriptor: int, to: int, kept: Sequence[Sequence[int]]) -> list[int]:
@@ -342,7 +351,7 @@ def _to_line_start(descriptor: int, offset: int, octets: int) -> int:
     return line if read_at(descriptor, offset + line, 5) == b"From " else octets
 
 
-def _write_at(descriptor: int, offset: int, data: bytes) -> None:
+def _write_at(descriptor: int, offset: int, data: bytes | memoryview) -> None:
     left = memoryview(data)
     while left:
         written = os.pwrite(descriptor, left, offset)

@@ -6,8 +6,9 @@ the mbox; after a crash between, it is where they are found.
 What comes has CRLF line ends, from clients, and gets LF, as every mail program expects of an mbox
 (where CR CR LF would make that a change that a client sees, all stay as they are). What other
 programs would take for notes of their own (`Status`, ...) is left out and made anew of the flags.
-A body with lines that begin `From ` gets a Content-Length, since quoting would change it
-(R230).
+What lines that begin `From ` need depends on the variant (R230): in an mboxrd file they are
+quoted, for readers take that off again; in any other quoting would change the message, and its
+header gets a Content-Length instead, as mboxcl2 has it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from maa.message.flags import Flags
-from maa.store.mbox_split import Message, digest, read_at, split, status_fields
+from maa.store.mbox_lines import PIECE, by_lines, pieces_of_lines, quoted, read_at
+from maa.store.mbox_notes import status_fields
+from maa.store.mbox_split import Message, digest, split
 
-_PIECE: Final = 1 << 20
 _HEADER_OCTETS_MAX: Final = 8 << 20
 _HEADER_END: Final = re.compile(rb"\A\r?\n|\n\r?\n")
 _METADATA: Final = re.compile(
@@ -39,7 +41,7 @@ class Staged:
 
     path: str
     messages: tuple[tuple[int, bytes, bytes], ...]
-    """(start in the file, digest, letters) of each."""
+    """(start in the file, digest, notes) of each; see `maa.store.mbox_split`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +56,35 @@ class _Body:
     ended: bool
 
 
-def stage(path: str, sources: Iterator[tuple[int, Flags, int]]) -> Staged:
+def stage(path: str, sources: Iterator[tuple[int, Flags, int]], mboxrd: bool) -> Staged:
     """Write messages (descriptor, flags, date) to a new file and wait for the disk; OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w+b") as file:
         count = 0
         for descriptor, shown, date in sources:
-            for piece in _as_mbox(descriptor, shown, date):
+            for piece in _as_mbox(descriptor, shown, date, mboxrd):
                 file.write(piece)
             count += 1
         file.flush()
         os.fsync(file.fileno())
-        staged = _read(path, file.fileno())
+        staged = _read(path, file.fileno(), mboxrd)
     if len(staged.messages) != count:
         raise OSError(f"{path}: {count} messages became {len(staged.messages)}")
     return staged
 
 
-def read_staged(path: str) -> Staged:
+def read_staged(path: str, mboxrd: bool) -> Staged:
     """What is in a staging file that a killed process left; OSError, NotMbox."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return _read(path, descriptor)
+        return _read(path, descriptor, mboxrd)
     finally:
         os.close(descriptor)
 
 
-def _read(path: str, descriptor: int) -> Staged:
+def _read(path: str, descriptor: int, mboxrd: bool) -> Staged:
     def row(message: Message) -> tuple[int, bytes, bytes]:
-        return message.start, digest(descriptor, message), message.letters
+        return message.start, digest(descriptor, message, mboxrd), message.notes
 
     return Staged(path, tuple(map(row, split(descriptor, 0, os.fstat(descriptor).st_size))))
 
@@ -90,11 +92,11 @@ def _read(path: str, descriptor: int) -> Staged:
 def pieces(path: str) -> Iterator[bytes]:
     """The octets of a staging file."""
     with open(path, "rb") as file:
-        while piece := file.read(_PIECE):
+        while piece := file.read(PIECE):
             yield piece
 
 
-def _as_mbox(descriptor: int, flags: Flags, date: int) -> Iterator[bytes]:
+def _as_mbox(descriptor: int, flags: Flags, date: int, mboxrd: bool) -> Iterator[bytes]:
     """One message in the form of an mbox, with the empty line behind it."""
     head = read_at(descriptor, 0, 65536)
     match = _HEADER_END.search(head)
@@ -103,11 +105,14 @@ def _as_mbox(descriptor: int, flags: Flags, date: int) -> Iterator[bytes]:
         match = _HEADER_END.search(head)
     body_start = len(head) if match is None else match.end()
     header = head[:body_start].replace(b"\r\r\n", b"\r\n").replace(b"\r\n", b"\n")
-    body = _body(descriptor, body_start)
+    stop = os.fstat(descriptor).st_size
+    body = _body(descriptor, body_start, stop)
     yield _from_line(header, date)
-    yield _noted(header, flags, body)
+    noted = _noted(header, flags, body, with_length=body.has_from and not mboxrd)
+    yield quoted(noted) if mboxrd else noted
     last = b""
-    for piece in _lines(descriptor, body_start):
+    lines = pieces_of_lines(descriptor, body_start, stop)
+    for piece in by_lines(lines, quoted) if mboxrd else lines:
         yield piece if body.raw else piece.replace(b"\r\n", b"\n")
         last = piece[-1:]
     if last and not body.ended:
@@ -125,23 +130,23 @@ def _from_line(header: bytes, date: int) -> bytes:
     )
 
 
-def _noted(header: bytes, flags: Flags, body: _Body) -> bytes:
+def _noted(header: bytes, flags: Flags, body: _Body, with_length: bool) -> bytes:
     """The header without metadata of others, with that of our own."""
     ended = header.endswith(b"\n\n") or header == b"\n"
     fields = _METADATA.sub(b"", header[:-1] if ended else header)
     if fields and not fields.endswith(b"\n"):
         fields += b"\n"
     notes = status_fields(flags)
-    if body.has_from:
+    if with_length:
         notes += b"Content-Length: %d\n" % body.octets
     return fields + notes + (b"\n" if ended or body.octets else b"")
 
 
-def _body(descriptor: int, start: int) -> _Body:
+def _body(descriptor: int, start: int, stop: int) -> _Body:
     octets = ends = 0
     raw = has_from = False
     last = b"\n"
-    for piece in _lines(descriptor, start):
+    for piece in pieces_of_lines(descriptor, start, stop):
         octets += len(piece)
         ends += piece.count(b"\r\n")
         raw = raw or b"\r\r\n" in piece
@@ -149,14 +154,3 @@ def _body(descriptor: int, start: int) -> _Body:
         last = piece[-1:]
     ended = last == b"\n"
     return _Body(octets - (0 if raw else ends) + (not ended), raw, has_from, ended)
-
-
-def _lines(descriptor: int, start: int) -> Iterator[bytes]:
-    """The octets from `start` in pieces that end where lines do, if lines are not endless."""
-    while piece := read_at(descriptor, start, _PIECE):
-        if len(piece) == _PIECE:
-            cut = piece.rfind(b"\n") + 1
-            # Not between CR and LF.
-            piece = piece[:cut] if cut else piece.rstrip(b"\r") or piece
-        start += len(piece)
-        yield piece

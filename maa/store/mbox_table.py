@@ -1,12 +1,14 @@
 """What is where in an mbox file: kept in memory, remembered on disk, brought up to date cheaply.
 
-A *place* is `KEY:LETTERS`: a key for as long as the message lives, and what its Status and
-X-Status fields showed when it was seen last. Keys are digests (R238); of messages that are
+A *place* is `KEY:NOTES`: a key for as long as the message lives, and what its Status, X-Status
+and X-Keywords fields showed when it was seen last. Keys are digests (R238); of messages that are
 alike in every octet that counts, the second has `-1` behind it. Where the file begins with UW's
 or Pine's own message, that has the empty place: it is no mail.
 
-While the file only grows, just the new part is read: the last known message is looked at again,
-and some others where they were. Otherwise the whole file is.
+While the file only grows, just the new part is read: the last known messages are looked at
+again, and some others. Otherwise the whole file is. When there is much to read, that is
+done before the file is locked, so that no delivery waits for it: what others may be writing just
+then, the last message, is left for the time under the lock.
 """
 
 from __future__ import annotations
@@ -16,14 +18,16 @@ import logging
 import os
 import zlib
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from maa.store.mbox_split import File, Message, NotMbox, digest, message_at, read_at, split
+from maa.store.mbox_lines import File
+from maa.store.mbox_split import Message, NotMbox, digest, message_at, split
 
-FORMAT = 2
+FORMAT = 3
 _SAMPLES = 16
+_NEWEST = 32
 _SAVE_AFTER = 500
 
 _log = logging.getLogger(__name__)
@@ -49,19 +53,42 @@ class Seen:
 class Table:
     """The messages of one mbox in the order of the file; the file is locked while it changes."""
 
-    def __init__(self, saved: str) -> None:
+    def __init__(self, saved: str, mboxrd: bool) -> None:
         """`saved`: where it is remembered; that may be lost at any time."""
         self._saved = saved
+        self.mboxrd = mboxrd
         self._unsaved = 0
         self.seen: Seen | None = None
         """The file to which all this applies; None: not known."""
         self.starts: array[int] = array("q")
         self.places: list[bytes] = []
-        self._positions: dict[bytes, int] = {}
+        self._rearranged = False
+        self._told = False
+        self._by_key: dict[bytes, int] | None = {}
+        """Made when it is first asked for: who only lists the messages needs none."""
         self._alike: dict[bytes, int] = {}
+        self._spare = b""
+        """The key of a message that was read ahead and is to be read again."""
+
+    @property
+    def _positions(self) -> dict[bytes, int]:
+        if self._by_key is None:
+            keys = [place.partition(b":")[0] for place in self.places]
+            self._by_key = {key: position for position, key in enumerate(keys)}
+        return self._by_key
+
+    def mail(self) -> list[bytes]:
+        """The places of all messages, in the order of the file."""
+        return self.places[1:] if self.places[:1] == [b""] else self.places[:]
+
+    @property
+    def rearranged(self) -> bool:
+        """Whether messages are in another order than before (R238); told until the next change."""
+        self._told = True
+        return self._rearranged
 
     def position(self, place: bytes) -> int | None:
-        """Where in the order of the file a message is, whatever its letters are now."""
+        """Where in the order of the file a message is, whatever its notes are now."""
         return self._positions.get(place.partition(b":")[0])
 
     def extent(self, position: int) -> tuple[int, int]:
@@ -81,61 +108,114 @@ class Table:
 
     # --- keeping up
 
-    def catch_up(self, descriptor: int) -> bool:
+    def unread(self, descriptor: int) -> int:
+        """How many octets `catch_up` would have to read, about."""
+        now = Seen.of(descriptor)
+        return now.octets - self._known(descriptor, now)
+
+    def _known(self, descriptor: int, now: Seen) -> int:
+        """How many octets of the file are as the table has them, or as one on disk has them.
+
+        The latter is perhaps another process's of ours, which has just changed the file.
+        """
+        for load in (self.seen is None, True):
+            if load:
+                self._load()
+            if now == self.seen:
+                return now.octets
+            if self.seen is not None and self._only_grew(descriptor, self.seen, now):
+                return self.seen.octets
+        return 0
+
+    def read_ahead(self, descriptor: int) -> None:
+        """Read what is new without a lock, but for the last message. NotMbox."""
+        self.catch_up(descriptor, whole=False)
+
+    def reread(self, descriptor: int) -> None:
+        """Read all of the file, for something in it is not as it should be. NotMbox."""
+        self.seen = Seen(0, 0, 0, 0, 0)
+        with suppress(FileNotFoundError):
+            os.unlink(self._saved)
+        self.catch_up(descriptor)
+
+    def catch_up(self, descriptor: int, whole: bool = True) -> bool:
         """Read what is new in the file; whether anything was. NotMbox."""
         now = Seen.of(descriptor)
         if now == self.seen:
             return False
-        if self.seen is None:
-            self._load()
+        if self._told:
+            self._rearranged = self._told = False
+        grown = self._known(descriptor, now) > 0
         if now == self.seen:
             return True
-        grown = self._only_grew(descriptor, now)
         start, key = self._without_last() if grown else (0, None)
+        before: dict[bytes, int] = {}
         if not grown:
+            before = self._positions
             self._clear()
         count = len(self.places)
         self.seen = None  # until it is whole again
         for message in split(descriptor, start, now.octets):
             self._add(descriptor, message, key)
             key = None
+        if not whole and len(self.places) > 1:
+            start, self._spare = self._without_last()
+            now = replace(now, octets=start)
         self.seen = now
-        self._unsaved += len(self.places) - count
-        if not grown or self._unsaved > _SAVE_AFTER:
+        if not grown and _is_rearranged(before, self._positions):
+            self._rearranged = True
+        self._unsaved += len(self.places) - count if grown else _SAVE_AFTER + 1
+        if whole and self._unsaved > _SAVE_AFTER:
             self.save()
         return True
 
-    def _only_grew(self, descriptor: int, now: Seen) -> bool:
+    def _only_grew(self, descriptor: int, seen: Seen, now: Seen) -> bool:
         """Whether the file is what it was, with something behind it."""
-        seen = self.seen
-        if seen is None or not self.places or (seen.device, seen.inode) != (now.device, now.inode):
+        if not self.places or (seen.device, seen.inode) != (now.device, now.inode):
             return False
         if now.octets <= seen.octets:
             return False
-        step = max(1, len(self.starts) // _SAMPLES)
-        if any(read_at(descriptor, start, 5) != b"From " for start in self.starts[::step]):
+        if not self._is_as_known(descriptor, len(self.places) - 1, now.octets):
             return False
+        return all(
+            self._is_as_known(descriptor, position, self.extent(position)[1])
+            for position in self._samples()
+        )
+
+    def _samples(self) -> Iterable[int]:
+        """Which ones are looked at again: the newest, which programs change most, and others."""
+        last = len(self.places) - 1
+        step = max(1, last // _SAMPLES)
+        newest = max(0, last - _NEWEST)
+        return (*range(newest, last), *range(int.from_bytes(os.urandom(2)) % step, newest, step))
+
+    def _is_as_known(self, descriptor: int, position: int, stop: int) -> bool:
+        """Whether a message is where it was, with the notes that it had."""
+        place = self.places[position]
         try:
-            message = next(split(descriptor, self.starts[-1], now.octets))
+            if stop == self.extent(position)[1]:
+                message = message_at(descriptor, self.starts[position], stop)
+            else:
+                message = next(split(descriptor, self.starts[position], stop))
         except NotMbox:
             return False
-        place = self.places[-1]
         if not place:
             return message.is_pseudo
-        known, _, letters = place.partition(b":")
-        same = digest(descriptor, message) == known.partition(b"-")[0]
-        return same and message.letters == letters
+        known, _, notes = place.partition(b":")
+        same = digest(descriptor, message, self.mboxrd) == known.partition(b"-")[0]
+        return same and message.notes == notes
 
     def _clear(self) -> None:
         self.starts = array("q")
         self.places = []
-        self._positions = {}
+        self._by_key = {}
         self._alike = {}
 
     def _without_last(self) -> tuple[int, bytes]:
         """Forget the last message, which is read again with what follows; its start and key."""
         key = self.places.pop().partition(b":")[0]
-        self._positions.pop(key, None)
+        if self._by_key is not None:
+            self._by_key.pop(key, None)
         return self.starts.pop(), key
 
     def _add(self, descriptor: int, message: Message, key: bytes | None) -> None:
@@ -143,23 +223,25 @@ class Table:
             self._append(message.start, b"")
             return
         if key is None:
-            key = self.free_key(digest(descriptor, message))
-        self._append(message.start, key + b":" + message.letters)
+            known = digest(descriptor, message, self.mboxrd)
+            spare = self._spare.partition(b"-")[0] == known and self._spare not in self._positions
+            key = self._spare if spare else self.free_key(known)
+        self._append(message.start, key + b":" + message.notes)
 
     def _append(self, start: int, place: bytes) -> None:
         key = place.partition(b":")[0]
         if b"-" in key:
             known, _, alike = key.partition(b"-")
             self._alike[known] = max(self._alike.get(known, 0), int(alike) + 1)
-        self._positions[key] = len(self.places)
+        if self._by_key is not None:
+            self._by_key[key] = len(self.places)
         self.places.append(place)
         self.starts.append(start)
 
     def _fill(self, starts: array[int], places: list[bytes]) -> None:
         self._clear()
         self.starts, self.places = starts, places
-        keys = [place.partition(b":")[0] for place in places]
-        self._positions = {key: position for position, key in enumerate(keys)}
+        self._by_key = None
 
     # --- our own changes
 
@@ -189,13 +271,18 @@ class Table:
 
     # --- remembered on disk
 
+    @property
+    def _form(self) -> int:
+        """Says what the keys are of, too."""
+        return -FORMAT if self.mboxrd else FORMAT
+
     def save(self) -> None:
         """Remember it; when that cannot be done, the file will be read again."""
         if self.seen is None:
             return
         self._unsaved = 0
         seen = self.seen
-        head = [FORMAT, seen.device, seen.inode, seen.octets, seen.modified_ns, seen.changed_ns]
+        head = [self._form, seen.device, seen.inode, seen.octets, seen.modified_ns, seen.changed_ns]
         new = self._saved + ".new"
         try:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -216,7 +303,7 @@ class Table:
                 form, *known, count, crc = json.loads(file.readline())
                 starts, rest = file.read(8 * count), file.read()
             places = rest.split(b"\n") if count else []
-            if form != FORMAT or crc != zlib.crc32(rest, zlib.crc32(starts)):
+            if form != self._form or crc != zlib.crc32(rest, zlib.crc32(starts)):
                 return
             if len(starts) != 8 * count or len(places) != count:
                 return
@@ -224,11 +311,17 @@ class Table:
             self.seen = Seen(*known)
 
 
-def verified(file: File, start: int, stop: int, place: bytes) -> Message | None:
+def _is_rearranged(before: dict[bytes, int], now: dict[bytes, int]) -> bool:
+    """Whether what both have is in another order; both are in their own order."""
+    old = [before[key] for key in now if key in before] if before else []
+    return any(map(int.__gt__, old, old[1:]))
+
+
+def verified(file: File, start: int, stop: int, place: bytes, mboxrd: bool) -> Message | None:
     """The message at its place; None when another is there."""
     try:
         message = message_at(file, start, stop)
     except ValueError:
         return None
     known = place.partition(b":")[0].partition(b"-")[0]
-    return message if digest(file, message) == known else None
+    return message if digest(file, message, mboxrd) == known else None

@@ -20,7 +20,8 @@ from maa.user import User, usable_name
 _log = logging.getLogger(__name__)
 
 LOCKS: Final = ("fcntl",)
-FORMATS: Final = ("maildir", "mbox")
+MBOX_FORMATS: Final = ("mbox", "mboxrd")
+FORMATS: Final = ("maildir", *MBOX_FORMATS)
 FIELDS: Final = ("user", "local", "domain", "home")
 _FIELD = re.compile(r"\{([^{}]*)\}")
 _DOMAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -31,7 +32,7 @@ class Place:
     """A template of the form `FORMAT:PATH`."""
 
     format: str
-    """`maildir` or `mbox`."""
+    """One of FORMATS; `mboxrd` is an mbox in which lines like `>From ` are quoted ones."""
     path: str
     """Absolute, or beginning with `~/` for `{home}/`; with FIELDS in braces."""
 
@@ -40,7 +41,7 @@ class Place:
         """The place that a configuration names; ValueError says what is wrong with it."""
         format, colon, path = text.partition(":")
         if format not in FORMATS or not colon:
-            raise ValueError(f"{text!r} is no place: use maildir:PATH or mbox:PATH")
+            raise ValueError(f"{text!r} is no place: use maildir:PATH, mbox:PATH or mboxrd:PATH")
         return cls(format, checked_template(path))
 
 
@@ -101,7 +102,7 @@ class MailPaths:
         With the user's name, for two may have the same mail. In a Maildir names with a dot are
         those of folders; among mbox files they are those that are none.
         """
-        dot = "." if self.folders_format == "mbox" else ""
+        dot = "." if self.folders_format in MBOX_FORMATS else ""
         return f"{self.folders}/{dot}maa-beacon.{user}"
 
 

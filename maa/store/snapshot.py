@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from maa.message.flags import DELETED, NONE, SEEN, Flags, interned
+from maa.message.flags import DELETED, NONE, SEEN, Flags, interned, is_system
 from maa.store.errors import TooManyKeywords
 from maa.store.index import Counters, MessageRow
 
@@ -129,6 +129,14 @@ class FlagTable:
         new = sum(flag.lower() not in self._spelling for flag in flags)
         if len(flags) > FLAGS_MAX or (new and len(self._spelling) + new > KEYWORDS_MAX):
             raise TooManyKeywords
+
+    def admitted(self, known: Flags, wanted: Flags) -> Flags:
+        """What another program made of flags; when there are too many keywords, no new ones."""
+        try:
+            self.check(wanted)
+        except TooManyKeywords:
+            return interned(flag for flag in wanted if is_system(flag) or flag in known)
+        return wanted
 
     def number(self, flags: Flags) -> int:
         """The number of a flag set; a new one is written to the index."""

@@ -43,7 +43,7 @@ from maa.store.maildrop import Maildrop
 from maa.store.mbox import Mbox
 from maa.store.mbox_folders import MboxFolders
 from maa.store.names import INBOX, key
-from maa.store.places import MailPaths
+from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.watch import Watch
 
 _RENAMING: Final = "renaming"
@@ -62,7 +62,7 @@ class Tree:
         self._changed = WeakMethod(changed)
         self.inbox = paths.inbox
         self.folders: Folders | MboxFolders = Folders(paths.folders)
-        if paths.folders_format == "mbox":
+        if paths.folders_format in MBOX_FORMATS:
             self.folders = MboxFolders(paths.folders, paths.inbox)
         self._paths = paths
         self._state = state
@@ -267,8 +267,15 @@ class Tree:
         """The files of a mailbox; None: of INBOX."""
         paths = self._paths
         path = paths.inbox if folder is None else folder.path
-        if (paths.inbox_format if folder is None else paths.folders_format) == "mbox":
-            return Mbox(path, self._state, paths.locks, required=folder is not None)
+        format = paths.inbox_format if folder is None else paths.folders_format
+        if format in MBOX_FORMATS:
+            return Mbox(
+                path,
+                self._state,
+                paths.locks,
+                required=folder is not None,
+                mboxrd=format == "mboxrd",
+            )
         share = Share(path, paths.inbox) if folder is None else self._share(path)
         return Maildir(path, share)
 
@@ -280,7 +287,7 @@ class Tree:
 
         A spool file is the MDA's to make.
         """
-        if self._paths.inbox_format == "mbox":
+        if self._paths.inbox_format in MBOX_FORMATS:
             return
         if os.path.isdir(os.path.join(self.inbox, "cur")):
             return

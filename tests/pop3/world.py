@@ -102,6 +102,7 @@ class World:
         peer: Peer = PEERS["loopback"],
         settings: Pop3Settings | None = None,
         mbox: bool = False,
+        mboxrd: bool = False,
     ) -> None:
         self.spool = directory / "home" / "joe" / "spool" if mbox else None
         self.inbox = directory / "home" / "joe" / "Maildir"
@@ -113,7 +114,7 @@ class World:
         self.authenticator = Authenticator([PasswordFile(str(passwords))])
         self.watcher = Watcher()
         mail = "maildir:{home}/Maildir"
-        inbox = "mbox:{home}/spool" if mbox else mail
+        inbox = f"{'mboxrd' if mboxrd else 'mbox'}:{{home}}/spool" if mbox else mail
         places = MailPlaces.parse(f"{directory}/home/{{user}}", inbox, mail)
         self.accounts = Accounts(str(directory / "state"), places, self.watcher)
         self.peer = peer

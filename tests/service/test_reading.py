@@ -155,7 +155,7 @@ def test_a_server_that_would_listen_nowhere_is_a_fault(tmp_path: Path) -> None:
 
 def test_formats_without_a_reader_are_refused_clearly(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, MINIMAL + '[mail]\ninbox = "mdbox:/var/mail/{user}"\n')
-    assert "use maildir:PATH or mbox:PATH" in found
+    assert "use maildir:PATH, mbox:PATH or mboxrd:PATH" in found
 
 
 def test_a_file_that_is_not_toml_is_told_with_the_line(tmp_path: Path) -> None:

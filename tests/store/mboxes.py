@@ -52,9 +52,10 @@ def remove_from_mbox(path: Path, number: int) -> None:
 class Mboxes:
     """An account whose mailboxes are mbox files; `reopened` forgets what is only in memory."""
 
-    def __init__(self, root: Path, *, neighbours: bool = False) -> None:
+    def __init__(self, root: Path, *, neighbours: bool = False, mboxrd: bool = False) -> None:
         self.root = root
         self.neighbours = neighbours
+        self.mboxrd = mboxrd
         self.closed = False
         self.watcher = Watcher()
         (root / "state").mkdir(exist_ok=True)
@@ -68,7 +69,8 @@ class Mboxes:
         return self.root / "mail" / name
 
     def maildrop(self, name: str = "INBOX") -> Mbox:
-        return Mbox(str(self.path(name)), str(self.root / "state"), self.locks, required=False)
+        state = str(self.root / "state")
+        return Mbox(str(self.path(name)), state, self.locks, required=False, mboxrd=self.mboxrd)
 
     def mailbox(self, name: str = "INBOX") -> Mailbox:
         index = self.ledger.index
@@ -83,7 +85,7 @@ class Mboxes:
 
     def reopened(self) -> Mboxes:
         self.close()
-        return Mboxes(self.root, neighbours=self.neighbours)
+        return Mboxes(self.root, neighbours=self.neighbours, mboxrd=self.mboxrd)
 
     def close(self) -> None:
         if self.closed:

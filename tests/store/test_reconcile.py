@@ -61,3 +61,34 @@ def test_flags_cleared_by_another_program_are_removed_and_ours_stay() -> None:
 
 def test_a_place_that_shows_no_flags_changes_none() -> None:
     assert merged(frozenset({SEEN}), frozenset({SEEN}), None) == {SEEN}
+
+
+def ordered(*places: bytes, rearranged: bool = False) -> Scan:
+    return Scan(list(places), ordered=True, rearranged=rearranged)
+
+
+def digest(place: bytes) -> bytes:
+    return place.partition(b":")[0]
+
+
+def test_what_is_behind_all_that_is_known_has_arrived() -> None:
+    known = [b"a:", b"b:R"]
+    assert reconcile(ordered(b"a:", b"b:R", b"d:", b"c:"), known, digest) == Differences(
+        [b"d:", b"c:"], (), (), ()
+    )
+    assert list(reconcile(ordered(b"a:", b"c:"), known, digest).missing) == [1]
+    assert list(reconcile(ordered(b"a:", b"b:", b"c:"), known, digest).moved) == [(1, b"b:")]
+
+
+def test_R238_only_what_was_rearranged_follows_the_order() -> None:
+    known = [b"a:", b"b:", b"c:", b"d:"]
+    now = (b"a:", b"c:F", b"b:", b"d:", b"e:")
+    assert not reconcile(ordered(*now), known, digest).rearranged
+    found = reconcile(ordered(*now, rearranged=True), known, digest)
+    assert found.rearranged == {1: b"b:", 3: b"d:"}
+    assert (list(found.arrivals), list(found.moved)) == ([b"e:"], [(2, b"c:F")])
+    # What is new in the middle has a greater UID than all that is known.
+    found = reconcile(ordered(b"b:", b"x:", b"c:", b"a:", rearranged=True), known, digest)
+    assert found.rearranged == {2: b"c:", 0: b"a:"}
+    assert list(found.missing) == [3]
+    assert not reconcile(ordered(*known, rearranged=True), known, digest).rearranged
