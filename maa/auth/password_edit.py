@@ -93,7 +93,7 @@ def _changing(path: str, *, create: bool) -> Iterator[list[bytes]]:
         if not lines[-1]:
             lines.pop()
         yield lines
-        _replace(path, descriptor, b"".join(line + b"\n" for line in lines))
+        replace_file(path, descriptor, b"".join(line + b"\n" for line in lines))
     finally:
         os.close(descriptor)
 
@@ -115,7 +115,8 @@ def _locked(path: str, create: bool) -> int:
         os.close(descriptor)
 
 
-def _replace(path: str, old: int, data: bytes) -> None:
+def replace_file(path: str, old: int, data: bytes) -> None:
+    """Put octets in the place of an open file, with its owner and mode, durably; OSError."""
     status = os.fstat(old)
     temporary = f"{path}.{os.getpid()}.new"
     new = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, NEW_FILE_MODE)

@@ -6,7 +6,23 @@ import argparse
 from collections.abc import Sequence
 
 from maa import __version__
-from maa.cli import check_config, passwd, rawlog, replay, usage
+from maa.cli import (
+    check_config,
+    locks,
+    passwd,
+    rawlog,
+    replay,
+    usage,
+)
+
+COMMANDS = (
+    check_config,
+    locks,
+    passwd,
+    rawlog,
+    replay,
+    usage,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -14,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="maa", description=__doc__)
     parser.add_argument("--version", action="version", version=f"maa {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (check_config, passwd, rawlog, replay, usage):
+    for command in COMMANDS:
         command.add_to(commands)
     found = parser.parse_args(arguments)
     status: int = found.run(found)
