@@ -122,6 +122,12 @@ class Identity:
 _thread = _Thread()
 
 
+def with_group(gid: int) -> Identity | None:
+    """This thread's identity with another group, but root's; None: it has the process's own."""
+    now = _thread.now
+    return None if now is None or not gid else Identity(now.uid, gid)
+
+
 def _take(thread: _Thread, identity: Identity | None) -> None:
     """Give this thread an identity, or its own, and verify that it has it."""
     if identity is None:

@@ -8,7 +8,9 @@ a program with another order can never be waited for while it waits for us.
 POSIX locks, but belong to one descriptor and not to the process. A dotlock is `NAME.lock`,
 made whole by link(2); in its first line stands the process, in its second the host, the boot and
 the process's start, so that one left by kill -9 is known at once. Where the directory does not
-let the user make files, there is no dotlock, as with MDAs; the log says so once.
+let the user make files but its group, as a `/var/mail` of group mail does, it is made with that
+group, as MDAs and mutt make it, for a file that the user may write to. Where neither may, there is
+none, and the log says so once.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -31,6 +33,8 @@ from pathlib import Path
 from typing import Final
 
 from maa.store.errors import LockTimeout, Unavailable
+from maa.store.identity import with_group
+from maa.store.remote import is_remote
 
 METHODS: Final = ("fcntl", "flock", "dotlock")
 WAIT_SECONDS: Final = 25.0
@@ -66,9 +70,12 @@ class Locks:
         """
         until = time.monotonic() + self.seconds
         tries = 0
-        while (taken := self._taken(path, descriptor, write)) is None:
+        while isinstance(taken := self._taken(path, descriptor, write), str):
             if time.monotonic() >= until:
-                raise LockTimeout(f"{os.fsdecode(path)}: another program holds a lock")
+                raise LockTimeout(
+                    f"{os.fsdecode(path)}: another program has had the {taken} lock "
+                    f"for {self.seconds:.0f} s"
+                )
             time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
         try:
@@ -76,8 +83,8 @@ class Locks:
         finally:
             _release(path, descriptor, taken)
 
-    def _taken(self, path: bytes, descriptor: int, write: bool) -> list[str] | None:
-        """The methods by which the file is locked now; None: somebody else has one of them."""
+    def _taken(self, path: bytes, descriptor: int, write: bool) -> list[str] | str:
+        """The methods by which the file is locked now, or the one that somebody else has."""
         taken: list[str] = []
         try:
             for method in self.order:
@@ -89,7 +96,7 @@ class Locks:
                     continue
                 if not free:
                     _release(path, descriptor, taken)
-                    return None
+                    return method
                 taken.append(method)
         except BaseException:
             _release(path, descriptor, taken)
@@ -142,7 +149,7 @@ def take_dotlock(path: bytes) -> bool | None:
     name = path + b".lock"
     for _ in range(2):
         try:
-            _make(name)
+            _with_rights(_make, name)
         except FileExistsError:
             if not _removed_if_stale(name):
                 return False
@@ -173,12 +180,37 @@ def drop_dotlock(path: bytes) -> None:
     name = path + b".lock"
     if _content(name)[0] == _own_content():
         with suppress(FileNotFoundError):
-            os.unlink(name)
+            _with_rights(os.unlink, name)
 
 
 def drop_if_stale(path: bytes) -> bool:
     """Remove the dotlock of a file if whoever made it is dead; whether it was removed."""
     return _removed_if_stale(path + b".lock")
+
+
+def _with_rights(change: Callable[[bytes], None], name: bytes) -> None:
+    """Make or remove a lock as the user, or else with the directory's group; OSError."""
+    try:
+        change(name)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise
+        found = os.stat(os.path.dirname(name))
+        identity = with_group(found.st_gid)
+        if identity is None or not found.st_mode & stat.S_IWGRP or not _may_write(name):
+            raise
+        with identity:
+            change(name)
+
+
+def _may_write(name: bytes) -> bool:
+    """Whether the file of a lock is the user's to write to: nobody locks those of others."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        os.close(os.open(name.removesuffix(b".lock"), flags))
+    except OSError:
+        return False
+    return True
 
 
 def _make(name: bytes) -> None:
@@ -223,25 +255,33 @@ def _removed_if_stale(name: bytes) -> bool:
     content, inode, touched = _content(name)
     if inode == 0:
         return True
-    if not _is_stale(content, time.time() - touched):
+    if not _is_stale(content, time.time() - touched, is_remote(os.path.dirname(name))):
         return False
-    # Moved first: between look and unlink it may have become somebody else's, who gets it back.
-    aside = os.path.dirname(name) + b"/.maa-lock-" + secrets.token_hex(8).encode("ascii")
     try:
-        os.rename(name, aside)
-        if os.lstat(aside).st_ino != inode:
-            with suppress(FileExistsError):
-                os.link(aside, name)
-            os.unlink(aside)
-            return False
-        os.unlink(aside)
+        _with_rights(lambda name: _remove(name, inode), name)
     except FileNotFoundError:
         return True
+    except FileExistsError:
+        return False
     except OSError as error:
         _log.error("%s is stale and cannot be removed: %s", os.fsdecode(name), error)
         return False
     _log.warning("%s was left by a process that is dead: removed", os.fsdecode(name))
     return True
+
+
+def _remove(name: bytes, inode: int) -> None:
+    """Remove the lock if it still is that one; FileExistsError: it is another; OSError."""
+    # Moved first: between look and unlink it may have become somebody else's, who gets it back.
+    aside = os.path.dirname(name) + b"/.maa-lock-" + secrets.token_hex(8).encode("ascii")
+    os.rename(name, aside)
+    another = os.lstat(aside).st_ino != inode
+    if another:
+        with suppress(FileExistsError):
+            os.link(aside, name)
+    os.unlink(aside)
+    if another:
+        raise FileExistsError(errno.EEXIST, "another lock is there", name)
 
 
 def _content(name: bytes) -> tuple[bytes, int, float]:
@@ -261,14 +301,15 @@ def _content(name: bytes) -> tuple[bytes, int, float]:
         os.close(descriptor)
 
 
-def _is_stale(content: bytes, age: float) -> bool:
+def _is_stale(content: bytes, age: float, shared: bool) -> bool:
+    """`shared`: a process that the lock names may be one of another machine."""
     own = _OWN_CONTENT.fullmatch(content)
     if own is not None and own[2] == _host():
         # Ours, on this host: what the process was is known exactly, however young the lock is.
         started = _started(int(own[1])) if own[3] == _boot() else None
         return started is None or (started != int(own[4]) and started != _UNKNOWN)
     other = _ANY_CONTENT.match(content)
-    if own is None and other is not None and int(other[1]):
+    if own is None and other is not None and int(other[1]) and not shared:
         return age > STALE_SECONDS and _started(int(other[1])) is None
     return age > NAMELESS_SECONDS
 

@@ -9,6 +9,7 @@ Add a directory first and read it then: what happened before `add` returned give
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import threading
@@ -20,6 +21,8 @@ from typing import Any, Final
 
 import inotify_simple
 from inotify_simple import flags
+
+from maa.store.remote import is_remote
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +110,9 @@ class Watcher:
         with self._changing:
             self._remove_forgotten()
             if self._inotify is None:
+                return None
+            if is_remote(path):
+                self._complain(path, OSError(errno.EREMOTE, "other machines may write there"))
                 return None
             try:
                 descriptor = self._inotify.add_watch(path, mask)
