@@ -96,7 +96,7 @@ class Mailbox:
 
     @property
     def watched(self) -> bool:
-        """Whether hints come; where not, somebody must look from time to time (R246)."""
+        """Whether hints come and are followed; else somebody must look now and then (R246)."""
         return self._disk.watched
 
     def view(self, claim_recent: bool) -> View:
@@ -164,11 +164,13 @@ class Mailbox:
             if not self._page.loaded:
                 self._page.load(self._went_stale)
             try:
-                untidy = self._disk.catch_up(whole)
+                untidy, facts = self._disk.catch_up(whole)
             except MessageGone:  # the directory itself is not there
                 raise MailboxGone(self.name) from None
             if untidy:
                 self.untidy(untidy)
+            if facts:
+                self.learn(facts)
             return self.snapshot
 
     @contextmanager

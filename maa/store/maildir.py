@@ -4,28 +4,37 @@ A place is the path below the Maildir, `cur/KEY:2,FLAGS` or `new/KEY`. The key i
 base name, which no program changes. Files are never written to once they are delivered.
 Whatever is not a regular file (a FIFO, a symlink, a directory) is no message: it is not even
 opened, so that it can hold nobody up and lead nowhere.
+
+procmail told to deliver into `Maildir/new`, as if that were an MH folder, makes `msg.INODE` there
+and writes afterwards; and the next message may have that inode, and so that name, again (L-23).
+Who restores mail by cp(1) writes in place, too. So a file counts as arrived when nobody has it
+open for writing, and under a name that may come again the date tells one message from another.
 """
 
 from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import itertools
 import logging
 import os
 import re
+import signal
 import socket
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from typing import Final
 
 from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.message.octets import SMALL
 from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
 from maa.store.maildirsize import Share, Weighed, deleted, named_octets, sized, unsized
 from maa.store.maildrop import Maildrop, Removal, Scan
+from maa.store.remote import is_remote
 
 _INFO = b":2,"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -35,6 +44,8 @@ _RENAME_NOREPLACE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 # Seconds, and microseconds behind an M, as qmail's successors name deliveries.
 _DELIVERED = re.compile(rb"[a-z]+/([0-9]{1,18})\.(?:[^:]*?M([0-9]{1,18}))?")
+_SETTLED_SECONDS: Final = 10.0
+"""Nobody writes to a file that was left alone for so long."""
 _serial = itertools.count()
 _log = logging.getLogger(__name__)
 
@@ -53,6 +64,8 @@ class Maildir:
         self.path = path
         self._share = share
         self._root = os.fsencode(path) + b"/"
+        self._written: dict[bytes, int] = {}
+        """When files whose names may come again were written, in nanoseconds, by key."""
 
     @staticmethod
     def create(path: str) -> None:
@@ -103,6 +116,55 @@ class Maildir:
         except OSError:
             return 0.0  # gone again: that its UID comes early harms nobody
 
+    def arrived(self, place: bytes) -> bool:
+        """Whether the whole message is there; while it is being written, closing gives a hint."""
+        named = _DELIVERED.match(place) is not None
+        try:
+            found = os.lstat(self._root + place)
+            if time.time() - found.st_mtime > _SETTLED_SECONDS:
+                return True
+            if not named and not found.st_size:
+                return False
+            descriptor = os.open(self._root + place, _OPEN)
+        except OSError:
+            return True  # gone again, or not for us to read: whoever opens it will see
+        try:
+            # The kernel gives a lease to read only while nobody can write (fcntl(2)). Who opens
+            # the file to write just now is held up, and this process told by a signal: not by
+            # SIGIO, which would end it.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except BlockingIOError:
+            return named and is_remote(self._root)  # NFS answers so when it does not know
+        except OSError:
+            return named
+        finally:
+            os.close(descriptor)
+        return True
+
+    def recurring_date(self, place: bytes) -> int:
+        """The date of a message whose name may be another's later; -1: no name like that."""
+        if _DELIVERED.match(place) is not None:
+            return -1
+        try:
+            written = os.lstat(self._root + place).st_mtime_ns
+        except OSError:
+            return -1
+        self._written[self.key(place)] = written
+        return written // 10**9
+
+    def is_another(self, place: bytes, date: int) -> bool:
+        """By the time it was written: to the nanosecond where this process saw it come."""
+        if _DELIVERED.match(place) is not None:
+            return False
+        try:
+            written = os.lstat(self._root + place).st_mtime_ns
+        except OSError:
+            return False
+        known = self._written.get(self.key(place))
+        return date not in (-1, written // 10**9) if known is None else known != written
+
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """In `cur`, with the flags' letters and whatever else the suffix had (R241)."""
         base, _, info = place[4:].partition(_INFO)
@@ -118,8 +180,15 @@ class Maildir:
             octets = self.octets((target,))[0]
             self._share.note(added=[(target, octets)], removed=[(place, octets)])
 
-    def renamed_apart(self, place: bytes) -> bytes:
-        """Give a message whose base name another has too one of its own (R244)."""
+    def renamed_apart(self, place: bytes, other: bytes) -> bytes:
+        """Give a message whose base name another has too one of its own (R244).
+
+        Only where both are there: one that is renamed during a scan is seen twice.
+        """
+        with _translated(self.path):
+            one, two = (os.lstat(self._root + each) for each in (place, other))
+        if os.path.samestat(one, two):
+            raise MessageGone(f"{self.path}: {place!r} and {other!r} are one message")
         target = place[:4] + _unique_name() + place[4 + len(self.key(place)) :]
         self.rename(place, target)
         return target

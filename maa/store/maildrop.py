@@ -81,14 +81,26 @@ class Maildrop(Protocol):
     def order(self, place: bytes) -> float:
         """Sorts places in order of arrival; of equal ones, the lesser place came first (R074)."""
 
+    def arrived(self, place: bytes) -> bool:
+        """Whether a message that was not there before is whole; if not, a hint comes later."""
+
+    def recurring_date(self, place: bytes) -> int:
+        """`internal_date` of a new message, where its key may be another's later; else -1."""
+
+    def is_another(self, place: bytes, date: int) -> bool:
+        """Whether a message is not the one of that key and date (-1: not known) (L-23)."""
+
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """Where the message should be for other programs to see these flags."""
 
     def rename(self, place: bytes, target: bytes) -> None:
         """Move a message to a free place; MessageGone when it is not there."""
 
-    def renamed_apart(self, place: bytes) -> bytes:
-        """Give a message whose key another has too a key of its own; its new place (R244)."""
+    def renamed_apart(self, place: bytes, other: bytes) -> bytes:
+        """Give a message whose key the one at `other` has too a key of its own; its new place.
+
+        MessageGone when the two are one message, or one of them is not there any more (R244).
+        """
 
     def open(self, place: bytes) -> int:
         """A descriptor to read the message; MessageGone, Unavailable."""

@@ -120,6 +120,18 @@ class Mbox:
 
     # --- places are what the file says, and nobody renames a message
 
+    def arrived(self, place: bytes) -> bool:
+        """Always: it was seen under the lock."""
+        return True
+
+    def recurring_date(self, place: bytes) -> int:
+        """No other message has the same digest."""
+        return -1
+
+    def is_another(self, place: bytes, date: int) -> bool:
+        """Never."""
+        return False
+
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """Where it is."""
         return place
@@ -128,7 +140,7 @@ class Mbox:
         """No message has two places in an mbox."""
         raise MessageGone(f"{self.path}: no such place")
 
-    def renamed_apart(self, place: bytes) -> bytes:
+    def renamed_apart(self, place: bytes, other: bytes) -> bytes:
         """No two messages have one key in an mbox."""
         raise MessageGone(f"{self.path}: no such place")
 

@@ -20,7 +20,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 from weakref import WeakMethod
 
@@ -289,7 +289,9 @@ class Tree:
         """
         if self._paths.inbox_format in MBOX_FORMATS:
             return
-        if os.path.isdir(os.path.join(self.inbox, "cur")):
+        # What is there and cannot be looked into is said to be that, and is not made anew.
+        with disk_errors(self.inbox), suppress(FileNotFoundError):
+            os.stat(os.path.join(self.inbox, "cur", "."))
             return
         row = self._ledger.index.mailboxes().get(INBOX)
         if row is not None and self._ledger.index.counters(row.id).uidnext > 1:
