@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .server import Server
+from .server import ROOT, Server
 from .users import CLIENT, User, give
 
 PROGRAMS = (
@@ -21,19 +21,25 @@ PROGRAMS = (
     "curl",
     "fetchmail",
     "getmail",
+    "mail.local",
     "maildrop",
     "mbsync",
+    "mutt",
     "neomutt",
     "node",
     "npm",
     "offlineimap",
+    "postfix",
     "procmail",
     "saslauthd",
     "saslpasswd2",
 )
+UNPACKED = ROOT / ".venv/debian"
+"""Where install.sh puts what cannot be installed beside the rest."""
 USERS = 160
 SPOOLED_USERS = 10
 SPOOLED = "inbox=mbox:{home}/spool folders=mbox:{home}/mail"
+MDA_UID = 60990
 FIRST_UID = 61000
 """No account of the machine has such ids; root may take them, nobody else needs them."""
 
@@ -42,7 +48,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     # A server that does not answer fails the test, and does not hold it up for ever.
     socket.setdefaulttimeout(30)
     # The daemons of Debian live in sbin, which a user's PATH lacks.
-    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    os.environ["PATH"] += f":/usr/sbin:/sbin:{UNPACKED}/sendmail-bin/usr/libexec/sendmail"
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         raise pytest.UsageError(f"missing: {' '.join(missing)}; run tests/system/install.sh")
@@ -80,6 +86,13 @@ def everyone(base: Path) -> list[User]:
             User(f"spooled{n}", homes / f"spooled{n}", CLIENT.pw_uid, settings=SPOOLED)
             for n in range(SPOOLED_USERS)
         ),
+        User("mdasmaildir", homes / "mdasmaildir", MDA_UID),
+        User(
+            "mdasmbox",
+            homes / "mdasmbox",
+            MDA_UID + 1,
+            settings=f"inbox=mbox:{base}/spool/{{user}}",
+        ),
     ]
 
 
@@ -97,7 +110,7 @@ def local_user(everyone: list[User]) -> User:
 
 @pytest.fixture(scope="session")
 def _spooled(everyone: list[User]) -> Iterator[User]:
-    return iter(everyone[USERS + 1 :])
+    return iter(everyone[USERS + 1 : USERS + 1 + SPOOLED_USERS])
 
 
 @pytest.fixture

@@ -24,11 +24,18 @@ DEFAULT=$HOME/Maildir/
 """
 
 
+MH_RECIPE = """SHELL=/bin/sh
+HOME={home}
+DEFAULT=$HOME/Maildir/new
+"""
+"""Without the slash procmail takes `new` for an MH folder (L-23)."""
+
+
 class Procmail:
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: User, recipe: str = RECIPE) -> None:
         self.user = user
         self.recipe = user.home / "procmailrc"
-        self.recipe.write_text(RECIPE.format(home=user.home))
+        self.recipe.write_text(recipe.format(home=user.home))
         self.recipe.chmod(0o600)
         user.give(self.recipe)
 
@@ -122,6 +129,50 @@ def test_deliveries_while_sessions_flag_and_expunge_lose_nothing(
 
     assert exists(watcher) == 15
     watcher.socket.close()
+
+
+def test_L23_messages_which_procmail_names_msg_and_writes_in_place(
+    server: Server, local_user: User
+) -> None:
+    """None is seen before it is whole, none is doubled, and names that come again are new mail."""
+    user = local_user
+    mda = Procmail(user, MH_RECIPE)
+    sent = [messages.numbered(number) + b"more\n" * 20_000 for number in range(40)]
+    over = threading.Event()
+
+    def look() -> None:
+        with imap_wire(server, user) as wire:
+            while not over.is_set():
+                wire.command(b"NOOP")
+                wire.command(b"UID FETCH 1:* (UID RFC822.SIZE)")
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    client = imap(server, user)
+    client.select("INBOX")
+    uids: set[bytes] = set()
+    try:
+        for number, message in enumerate(sent):
+            mda.deliver(message)
+            client.noop()
+            (text,) = bodies(client)
+            assert text.rstrip(b"\r\n") == as_sent(message).rstrip(b"\r\n")
+            client.select("INBOX")
+            _, found = client.uid("SEARCH", "ALL")  # type: ignore[call-arg]
+            assert found[0] not in uids
+            uids.add(found[0])
+            if number % 2:
+                client.store("1", "+FLAGS", "(\\Deleted)")
+                client.expunge()
+            else:
+                # Another program removes it: its inode, and so its name, comes again.
+                (path,) = user.files()
+                path.unlink()
+    finally:
+        over.set()
+        looking.join()
+    client.logout()
+    assert user.files() == []
 
 
 def test_another_mua_changes_flags_in_the_file_name(server: Server, user: User) -> None:
