@@ -236,6 +236,7 @@ class Server(Service):
         }
 
     def _make_rounds(self) -> None:
+        self.sessions.user_lane.put(self._accounts.keep_spares)
         for mailbox in unwatched(self._accounts.listened()):
             self._syncs.put(mailbox)
 

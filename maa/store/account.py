@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 from maa.store import names, roles
@@ -39,6 +41,7 @@ from maa.store.maildrop import Maildrop
 from maa.store.names import INBOX, key
 from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.quota import Quota
+from maa.store.spare import SPARE_SECONDS, keep_spare
 from maa.store.tree import Tree
 from maa.user import User
 
@@ -49,6 +52,8 @@ MAILBOXES_KEPT: Final = 256
 SUBSCRIPTIONS: Final = 0
 """In the bulletin, the mailbox that stands for the account's subscriptions."""
 _ROLES_DONE: Final = "roles"
+_LOOK_SECONDS: Final = 60.0
+"""So often at most it is looked whether the index changed since it was copied."""
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +67,8 @@ class Account:
         self.ledger = ledger
         self._state = state
         self._slash = paths.folders_format in MBOX_FORMATS
+        self._spare = Path(paths.spare(user.name))
+        self._spare_due = 0.0
         self._latch = Latch(os.path.join(state, "pop3.lock"))
         self._tree = Tree(paths, state, ledger, self._changed)
         self._mailboxes: weakref.WeakValueDictionary[str, Mailbox] = weakref.WeakValueDictionary()
@@ -102,6 +109,13 @@ class Account:
         """
         self.doubted = not self._watched
         return self._inode_of_index() == self._index_inode
+
+    def keep_spare(self) -> None:
+        """Copy the index beside the mail, if it changed and the last copy is old; may block."""
+        if time.monotonic() < self._spare_due:
+            return
+        done = keep_spare(Path(self._state, "index.db"), self._spare, self.ledger.identity)
+        self._spare_due = time.monotonic() + (SPARE_SECONDS if done else _LOOK_SECONDS)
 
     def retire(self) -> None:
         """End every session's use of this account's mailboxes."""

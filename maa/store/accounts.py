@@ -60,6 +60,7 @@ class Accounts:
         # One thread opens an account while others wait for it, without a lock for each name.
         self._opening = [threading.Lock() for _ in range(_LOCKS)]
         self._retired: deque[Ledger] = deque()
+        self._copying = threading.Lock()
 
     def opened(self, user: User) -> Account | None:
         """The account, if it is open already; memory only."""
@@ -80,7 +81,11 @@ class Accounts:
             if account is None or account.user != user or not account.intact():
                 if account is not None and account.user == user:
                     account.retire()
-                account = self._open(user)
+                try:
+                    account = self._open(user)
+                except StoreError as error:
+                    _log.error("user %s: the account cannot be opened: %s", user.name, error)
+                    raise
                 self._accounts[user.name] = account
             self._kept.touch(user.name, account)
             return account
@@ -89,6 +94,16 @@ class Accounts:
         """The mailboxes whose changes a session waits for; memory only."""
         accounts = [reference() for reference in self._accounts.valuerefs()]
         return [box for account in accounts if account is not None for box in account.listened()]
+
+    def keep_spares(self) -> None:
+        """From time to time: copy the indexes that changed beside the mail; may block."""
+        if not self._copying.acquire(blocking=False):
+            return  # a disk is slow: no other thread need wait for it
+        try:
+            for account in list(self._accounts.values()):
+                account.keep_spare()
+        finally:
+            self._copying.release()
 
     def drop_dead_locks(self) -> None:
         """At the start: remove dotlocks that a killed process of ours left; may block."""
@@ -104,13 +119,14 @@ class Accounts:
     def _open(self, user: User) -> Account:
         paths = self._places.of(user)
         identity = Identity.of(user)
-        directory = self._make_state(user.name, identity)
+        directory = make_state(self._state, user.name, identity)
         ledger = Ledger.open(
             Path(directory),
             identity,
             self.watcher,
             neighbours=self._neighbours,
             beacon=paths.beacon(user.name),
+            spare=paths.spare(user.name),
         )
         try:
             account = Account(user, paths, directory, ledger)
@@ -135,35 +151,37 @@ class Accounts:
                 except StoreError as error:  # no matter of whoever opens an account now
                     _log.warning("an account could not be closed: %s", error)
 
-    def _make_state(self, name: str, identity: Identity) -> str:
-        """`STATE/users/NAME`, which belongs to the user and is closed to everybody else.
 
-        The name was checked by `MailPlaces.of` (R253).
-        """
-        users = os.path.join(self._state, "users")
-        path = os.path.join(users, name)
-        with disk_errors(path):
-            if not os.path.lexists(path):
-                own = Identity.own()
-                # Anybody may pass, on the way to what is theirs; only we may add.
-                make_directories(os.path.dirname(self._state))
-                _make_passage(self._state, 0o711)
-                _make_passage(users, 0o711 if identity == own else 0o771)
-                _make_private(path, identity, own)
-            self._check_state(path, identity)
-            with identity:
-                for database in _DATABASES:
-                    _make_file(os.path.join(path, database))
-        return path
+def make_state(state: str, name: str, identity: Identity) -> str:
+    """`STATE/users/NAME`, which belongs to the user and is closed to everybody else.
 
-    def _check_state(self, path: str, identity: Identity) -> None:
-        found = os.lstat(path)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != identity.uid:
-            _log.error("%s is not a directory of uid %d: change its owner", path, identity.uid)
-            raise Unavailable(f"{path} belongs to somebody else")
-        if found.st_mode & 0o077:
-            with identity:
-                os.chmod(path, 0o700)
+    The name was checked by `MailPlaces.of` (R253). Unavailable, NoSpace.
+    """
+    users = os.path.join(state, "users")
+    path = os.path.join(users, name)
+    with disk_errors(path):
+        if not os.path.lexists(path):
+            own = Identity.own()
+            # Anybody may pass, on the way to what is theirs; only we may add.
+            make_directories(os.path.dirname(state))
+            _make_passage(state, 0o711)
+            _make_passage(users, 0o711 if identity == own else 0o771)
+            _make_private(path, identity, own)
+        _check_state(path, identity)
+        with identity:
+            for database in _DATABASES:
+                _make_file(os.path.join(path, database))
+    return path
+
+
+def _check_state(path: str, identity: Identity) -> None:
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != identity.uid:
+        _log.error("%s is not a directory of uid %d: change its owner", path, identity.uid)
+        raise Unavailable(f"{path} belongs to somebody else")
+    if found.st_mode & 0o077:
+        with identity:
+            os.chmod(path, 0o700)
 
 
 def _make_passage(path: str, mode: int) -> None:

@@ -252,10 +252,10 @@ def protect(index: Index, path: str, announce: Callable[[int], None]) -> None:
     beacon = Beacon(path)
     generation = index.get_setting("generation") or ""
     rows = list(index.mailboxes().values())
-    wanted, forgot = _compared(index, beacon, rows)
+    another = beacon.generation not in ("", generation)
+    wanted, forgot = _compared(index, beacon, rows, another)
     if beacon.damaged:
         _log.warning("the beacon %s was damaged: written anew", path)
-    another = beacon.generation not in ("", generation)
     if another and not forgot:
         _log.warning(
             "the index is not the one that the beacon %s knows (lost, damaged or replaced): "
@@ -279,15 +279,18 @@ def protect(index: Index, path: str, announce: Callable[[int], None]) -> None:
 
 
 def _compared(
-    index: Index, beacon: Beacon, rows: Iterable[MailboxRow]
+    index: Index, beacon: Beacon, rows: Iterable[MailboxRow], another: bool
 ) -> tuple[dict[int, Mark], list[MailboxRow]]:
-    """What the beacon should say, and the mailboxes of which the index forgot what it says."""
+    """What the beacon should say, and the mailboxes of which the index forgot what it says.
+
+    `another` index than the beacon knows may have forgotten anything, whatever its counters say.
+    """
     wanted = dict(beacon.marks)
     forgot = []
     for row in rows:
         counters = index.counters(row.id)
         mark = beacon.marks.get(row.uidvalidity) or Mark.of(row.uidvalidity, counters)
-        if mark.ahead_of(counters):
+        if mark.ahead_of(counters) or (another and row.uidvalidity in beacon.marks):
             forgot.append(row)
             counters = _beyond(mark, counters)
             _log.warning(

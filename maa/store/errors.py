@@ -69,3 +69,7 @@ class LockTimeout(StoreError):
 
 class Unavailable(StoreError):
     """The disk or the index failed; the operator can find the cause in the log."""
+
+
+class NewerIndex(Unavailable):
+    """The index was written by a newer maa, and is left alone."""

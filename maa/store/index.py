@@ -154,6 +154,9 @@ class Index(Protocol):
     def guard(self, guard: Guard, generation: str) -> None:
         """From now on `guard` hears of every number before it is given; take this generation."""
 
+    def replaced(self) -> bool:
+        """Whether there is another index in its place by now, or none: it must not be used."""
+
     def close(self) -> None:
         """Give the files back."""
 

@@ -102,8 +102,15 @@ class MailPaths:
         With the user's name, for two may have the same mail. In a Maildir names with a dot are
         those of folders; among mbox files they are those that are none.
         """
+        return self._beside("beacon", user)
+
+    def spare(self, user: str) -> str:
+        """The copy of the account's index beside the beacon."""
+        return self._beside("index", user)
+
+    def _beside(self, what: str, user: str) -> str:
         dot = "." if self.folders_format in MBOX_FORMATS else ""
-        return f"{self.folders}/{dot}maa-beacon.{user}"
+        return f"{self.folders}/{dot}maa-{what}.{user}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,15 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from maa.message.numbers import written
-from maa.store.errors import LockTimeout, NoSpace, StoreError, Unavailable
+from maa.store.errors import LockTimeout, NewerIndex, NoSpace, StoreError, Unavailable
 from maa.store.index import Change, Counters, DetailRow, Guard, MailboxRow, MessageRow
 
 SCHEMA = 2
@@ -50,7 +51,8 @@ class Database:
         `precious`: what is damaged is set aside and kept, for the next `open` to begin anew.
         """
         self.path = path
-        self._inode = _made(path) if precious else 0
+        self.inode = _made(path) if precious else 0
+        """Of a precious file."""
         self._synchronous = ""
         with self.translated():
             self._connection = sqlite3.connect(
@@ -79,7 +81,7 @@ class Database:
     def _set_aside(self) -> None:
         """Keep a damaged file under another name, that the user is not locked out for ever."""
         try:
-            if not self._inode or os.stat(self.path).st_ino != self._inode:
+            if not self.inode or os.stat(self.path).st_ino != self.inode:
                 return  # a cache; or another process was faster, and there is a new index
             aside = f"{self.path}.damaged-{int(time.time())}"
             for suffix in ("", "-wal", "-shm"):
@@ -98,10 +100,12 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                # On a full disk SQLite may have done it by itself, or not.
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def rows(self, query: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query."""
@@ -113,10 +117,39 @@ class Database:
         with self.translated():
             self._connection.executescript(text)
 
+    def copy_to(self, path: Path) -> None:
+        """Write a compact copy, as of one moment, to an empty file; NoSpace, Unavailable."""
+        with self.translated():
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
         """Give the file back."""
         with self.translated():
             self._connection.close()
+
+
+class Reader(Database):
+    """A SQLite file that is only read, perhaps damaged, perhaps in use by others."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file; Unavailable."""
+        self.path = path
+        self.inode = 0
+        with self.translated():
+            self._connection = sqlite3.connect(
+                f"file:{quote(str(path))}?mode=ro", timeout=BUSY_SECONDS, uri=True
+            )
+            # The file is its user's, who may have put anything there.
+            self._connection.execute("PRAGMA trusted_schema=OFF")
+
+    def readable(self, query: str, parameters: Sequence[Any] = ()) -> tuple[list[Any], bool]:
+        """The rows up to where the file is damaged, and whether these are all."""
+        rows: list[Any] = []
+        try:
+            rows.extend(self._connection.execute(query, parameters))
+        except (sqlite3.DatabaseError, OverflowError):
+            return rows, False
+        return rows, True
 
 
 def _store_error(path: Path, error: sqlite3.Error) -> StoreError:
@@ -138,14 +171,20 @@ def _made(path: Path) -> int:
     return os.stat(path).st_ino
 
 
-def open_index(directory: Path) -> SqliteIndex:
-    """The index in an account's state directory, made when there is none or it is damaged."""
+def open_index(directory: Path, lost: Callable[[Path], object] = bool) -> SqliteIndex:
+    """The index in an account's state directory, made when there is none or it is damaged.
+
+    `lost` may put another in its place before.
+    """
     path = directory / "index.db"
     try:
+        if not path.exists() or not path.stat().st_size:
+            lost(path)
         return SqliteIndex(Database(path, "NORMAL", precious=True))
     except Unavailable:
         if path.exists():  # not set aside
             raise
+        lost(path)
         return SqliteIndex(Database(path, "NORMAL", precious=True))
 
 
@@ -157,9 +196,13 @@ class SqliteIndex:
         self._db = database
         self._guard: Guard | None = None
         self._uidvalidities: dict[int, int] = {}
-        self._migrate()
-        self._uidvalidities = {row.id: row.uidvalidity for row in self.mailboxes().values()}
-        self.flag_sets()  # so that what is damaged is found out now
+        try:
+            self._migrate()
+            self._uidvalidities = {row.id: row.uidvalidity for row in self.mailboxes().values()}
+            self.flag_sets()  # so that what is damaged is found out now
+        except BaseException:
+            database.close()
+            raise
 
     def _migrate(self) -> None:
         if not self._db.rows("SELECT 1 FROM sqlite_master WHERE name = 'setting'"):
@@ -171,7 +214,7 @@ class SqliteIndex:
                 f"INSERT INTO setting VALUES ('generation', '{generation}');\n"
                 "INSERT INTO flag_set VALUES (0, '');\nCOMMIT;"
             )
-        found = int(self.get_setting("schema") or 0)
+        found = checked_schema(self._db)
         while found in MIGRATIONS and found < SCHEMA:
             _log.info("index %s: schema %d becomes %d", self._db.path, found, found + 1)
             # A step and its number in one transaction: a crash leaves one schema or the next.
@@ -180,11 +223,6 @@ class SqliteIndex:
                 f"UPDATE setting SET value = '{found + 1}' WHERE key = 'schema';\nCOMMIT;"
             )
             found += 1
-        if found != SCHEMA:
-            raise Unavailable(
-                f"{self._db.path} has schema {found}, this maa knows {SCHEMA}: "
-                "it was written by another version of maa"
-            )
 
     def mailboxes(self) -> dict[str, MailboxRow]:
         """Every mailbox by name."""
@@ -421,11 +459,47 @@ class SqliteIndex:
                     (key, value),
                 )
 
+    def replaced(self) -> bool:
+        """Whether another file has the index's name by now, or none."""
+        try:
+            return os.stat(self._db.path).st_ino != self._db.inode
+        except FileNotFoundError:
+            return True
+
     def close(self) -> None:
         """Give the files back."""
         if self._guard is not None:
             self._guard.close()
         self._db.close()
+
+
+def checked_schema(database: Database) -> int:
+    """The schema of an index, which this maa can bring forward; NewerIndex, Unavailable."""
+    rows = database.rows("SELECT value FROM setting WHERE key = 'schema'")
+    text = str(rows[0][0]) if rows else ""
+    found = int(text) if text.isdecimal() else 0
+    if found > SCHEMA:
+        _log.error(
+            "index %s has schema %d, and this maa knows up to %d: it was written by a newer "
+            "maa, and is left as it is; install that again, or bring back a backup",
+            *(database.path, found, SCHEMA),
+        )
+        raise NewerIndex(f"{database.path} has schema {found}, this maa knows {SCHEMA}")
+    if not found:
+        raise Unavailable(f"{database.path} does not say which schema it has")
+    return found
+
+
+def name_anew(path: Path) -> None:
+    """Give an index file a generation of its own: to the beacon it is another one than before."""
+    database = Database(path, "FULL")
+    try:
+        with database.transaction() as connection:
+            connection.execute(
+                "UPDATE setting SET value = ? WHERE key = 'generation'", (secrets.token_hex(8),)
+            )
+    finally:
+        database.close()
 
 
 def _setting(connection: sqlite3.Connection, key: str) -> str | None:
