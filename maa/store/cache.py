@@ -1,7 +1,9 @@
 """`cache.db`: what can be derived from the messages again, kept because that takes time.
 
-It never waits for the disk and may be deleted at any time. It belongs to one generation of
-the index: after the index was made anew, mailbox ids mean other mailboxes, and it is emptied.
+It never waits for the disk and may be deleted at any time. What cannot be written, as on a full
+disk, is logged by `Database` and derived again next time: nobody's command fails for it. It
+belongs to one generation of the index: after the index was made anew, mailbox ids mean other
+mailboxes, and it is emptied.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from maa.store.errors import StoreError, Unavailable
@@ -97,7 +100,7 @@ class SqliteCache:
 
     def put(self, mailbox_id: int, item: str, values: Mapping[int, bytes]) -> None:
         """Remember derived values."""
-        with self._lock:
+        with suppress(StoreError), self._lock:
             item_id = self._items.get(item) or self._new_item(item)
             with self._db.transaction() as connection:
                 connection.executemany(
@@ -129,7 +132,7 @@ class SqliteCache:
 
     def put_facts(self, mailbox_id: int, rows: Iterable[tuple[int, int, int]]) -> None:
         """Remember sizes and internal dates; -1 leaves the remembered one."""
-        with self._lock, self._db.transaction() as connection:
+        with suppress(StoreError), self._lock, self._db.transaction() as connection:
             connection.executemany(
                 f"INSERT INTO fact VALUES ({mailbox_id}, ?, ?, ?) ON CONFLICT DO UPDATE SET"
                 " size = max(size, excluded.size),"
@@ -139,7 +142,7 @@ class SqliteCache:
 
     def forget(self, mailbox_id: int, uids: Sequence[int] | None) -> None:
         """Drop what is known of these messages, or of the whole mailbox."""
-        with self._lock, self._db.transaction() as connection:
+        with suppress(StoreError), self._lock, self._db.transaction() as connection:
             if uids is None:
                 connection.execute("DELETE FROM derived WHERE mailbox = ?", (mailbox_id,))
                 connection.execute("DELETE FROM fact WHERE mailbox = ?", (mailbox_id,))

@@ -204,7 +204,12 @@ class Mailbox:
         email_ids: Sequence[str] = (),
     ) -> Sequence[int]:
         """`Page.commit`: one transaction; the UIDs given to the arrivals."""
-        return self._page.commit(arrivals, flags, (), expunged, files, email_ids)
+        try:
+            return self._page.commit(arrivals, flags, (), expunged, files, email_ids)
+        except StoreError:
+            # Files may not be as the index has them by now, and nothing else would tell.
+            self._disk.doubt()
+            raise
 
     # --- behind the replies
 

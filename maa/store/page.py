@@ -7,12 +7,14 @@ processes commit is taken in by `follow`. Both under the ledger.
 
 from __future__ import annotations
 
+import logging
 import time
 from array import array
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Final
 
-from maa.store.errors import MailboxGone
+from maa.store.errors import MailboxGone, StoreError
 from maa.store.following import followed
 from maa.store.history import History
 from maa.store.index import Change, Counters, MailboxRow
@@ -28,6 +30,9 @@ PRUNED_EACH: Final = 1000
 
 Fact = tuple[int, int, int]
 """(UID, size as sent, internal date), -1 for what is not known."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Page:
@@ -150,15 +155,24 @@ class Page:
             try:
                 files()
             except BaseException:
-                undone = Change(expunged=uids, counters=counters)
-                self._apply(undone)
-                self.last_expunge = modseq
+                # Whether that can be undone or not, these UIDs were given.
                 self.snapshot = old.counting(counters)
+                self.last_expunge = modseq
+                self._undo(Change(expunged=uids, counters=counters))
                 raise
         if visible:
             self.history.add([(modseq, [*(uid for uid, _ in flags), *uids])])
         self._publish(change, visible)
         return uids
+
+    def _undo(self, change: Change) -> None:
+        """Take back what was committed; if that cannot be done now, it is when all is read anew."""
+        try:
+            self._apply(change)
+        except StoreError as error:
+            count, name = len(change.expunged), self.row.name
+            _log.warning("%s: %d messages are without files: %s", name, count, error)
+            self.loaded = False
 
     def note(self, places: Sequence[tuple[int, bytes]]) -> None:
         """Nothing that a client can see: files have other names, \\Recent was claimed."""
@@ -173,8 +187,10 @@ class Page:
         self.ledger.index.apply(self.row.id, change)
 
     def _prune(self) -> None:
+        """Drop old expunges; no command fails because it cannot be done."""
         before = int(time.time()) - EXPUNGES_KEPT_SECONDS
-        self.ledger.index.prune(self.row.id, EXPUNGES_KEPT, before)
+        with suppress(StoreError):  # logged where it was raised
+            self.ledger.index.prune(self.row.id, EXPUNGES_KEPT, before)
 
     def _publish(self, change: Change, visible: bool) -> None:
         old, counters = self.snapshot, change.counters

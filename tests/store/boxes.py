@@ -24,8 +24,8 @@ class Boxes:
     def mailbox(self, name: str = "INBOX") -> Mailbox:
         path = str(self.root / name)
         Maildir.create(path)
-        index = self.ledger.index
-        with self.ledger.held():  # another process may be about to make it
+        with self.ledger.held():  # another process may be making it
+            index = self.ledger.index
             row = index.mailboxes().get(name) or index.create_mailbox(name)
         mailbox = Mailbox(row, Maildir(path), self.ledger)
         mailbox.sync()

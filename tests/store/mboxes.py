@@ -73,8 +73,8 @@ class Mboxes:
         return Mbox(str(self.path(name)), state, self.locks, required=False, mboxrd=self.mboxrd)
 
     def mailbox(self, name: str = "INBOX") -> Mailbox:
-        index = self.ledger.index
-        with self.ledger.held():  # another process may be about to make it
+        with self.ledger.held():  # another process may be making it
+            index = self.ledger.index
             row = index.mailboxes().get(name) or index.create_mailbox(name)
         mailbox = Mailbox(row, self.maildrop(name), self.ledger)
         mailbox.sync()
