@@ -62,6 +62,11 @@ class Mbox:
 
     # --- what is there
 
+    @property
+    def unfinished(self) -> bool:
+        """Whether a crash left a change to be finished by the next use of the mailbox."""
+        return self._file.unfinished
+
     def watched(self) -> Sequence[str]:
         """The directory, for the file may be replaced; of its names `only` counts."""
         return (os.path.dirname(self.path) + "/.",)

@@ -23,6 +23,7 @@ from typing import Final
 
 from maa.store.errors import LockTimeout, MessageGone, NoSpace, Unavailable
 from maa.store.locks import Locks, touch_dotlock
+from maa.store.maildir import flush_directory
 from maa.store.mbox_journal import Extent, Journal
 from maa.store.mbox_split import NotMbox
 from maa.store.mbox_table import Seen, Table
@@ -62,6 +63,11 @@ class MboxFile:
         # Short, but for the first look at a file. Nothing is waited for inside but the file's
         # locks.
         self.mutex = threading.RLock()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a crash left a change to be finished by the next use of the mailbox."""
+        return self.journal.pending or bool(self.beside("staged-"))
 
     @contextmanager
     def opened(self, write: bool, create: bool = False) -> Iterator[int]:
@@ -170,6 +176,8 @@ class MboxFile:
             if not create or self.required:
                 raise
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
+            with suppress(Unavailable):  # a spool directory that may not be listed
+                flush_directory(os.path.dirname(self.path))
         except PermissionError:
             descriptor = os.open(self._file, mode | FLAGS)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -37,7 +37,7 @@ from maa.store.hold import Hold
 from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed, listed
-from maa.store.maildir import Maildir
+from maa.store.maildir import Maildir, flush_directory
 from maa.store.maildirsize import Share, Weighed
 from maa.store.maildrop import Maildrop
 from maa.store.mbox import Mbox
@@ -303,6 +303,8 @@ class Tree:
         with disk_errors(self.inbox):
             make_directories(self.inbox)
         Maildir.create(self.inbox)
+        for path in (self.inbox, os.path.dirname(self.inbox)):
+            flush_directory(os.fsencode(path))
 
     def make_root(self) -> None:
         """Make the directory of the folders; one that is there stays as it is."""
