@@ -7,23 +7,16 @@ from collections.abc import Sequence
 
 from maa import __version__
 from maa.cli import (
+    backup,
     check_config,
     locks,
     passwd,
     rawlog,
+    rebuild,
     replay,
     usage,
+    verify,
 )
-
-COMMANDS = (
-    check_config,
-    locks,
-    passwd,
-    rawlog,
-    replay,
-    usage,
-)
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""

@@ -177,7 +177,7 @@ class MboxFile:
                 raise
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
             with suppress(Unavailable):  # a spool directory that may not be listed
-                flush_directory(os.path.dirname(self.path))
+                flush_directory(os.path.dirname(self._file))
         except PermissionError:
             descriptor = os.open(self._file, mode | FLAGS)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
