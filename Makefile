@@ -18,7 +18,7 @@ help:
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        $(PEERS) side by side, figures under $(WORK) (root)"
 	@echo "make bench-mbox   the same over a 1 GiB mbox"
-	@echo "make soak         the tests that hold or repeat for long"
+	@echo "make soak         the tests that hold or repeat for long (root)"
 	@echo "make coverage     what the tests reach"
 	@echo "make build        sdist and wheel in dist/"
 
@@ -72,6 +72,8 @@ bench-mbox: setup
 
 soak: setup
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)
+	sh tests/system/install.sh
+	$(BIN)/python -m pytest tests/system -o norecursedirs= -m soak $(PYTEST_ARGS)
 
 coverage: setup
 	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)

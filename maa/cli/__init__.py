@@ -18,6 +18,19 @@ from maa.cli import (
     verify,
 )
 
+COMMANDS = (
+    backup,
+    check_config,
+    locks,
+    passwd,
+    rawlog,
+    rebuild,
+    replay,
+    usage,
+    verify,
+)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit status."""
     parser = argparse.ArgumentParser(prog="maa", description=__doc__)

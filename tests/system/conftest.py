@@ -33,6 +33,7 @@ PROGRAMS = (
     "procmail",
     "saslauthd",
     "saslpasswd2",
+    "strace",
 )
 UNPACKED = ROOT / ".venv/debian"
 """Where install.sh puts what cannot be installed beside the rest."""

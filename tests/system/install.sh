@@ -3,7 +3,7 @@
 set -eu
 
 PACKAGES="alpine ca-certificates curl fetchmail getmail6 isync liblockfile1 maildrop mutt neomutt
-  offlineimap3 postfix procmail python3-venv sasl2-bin"
+  offlineimap3 postfix procmail python3-venv sasl2-bin strace"
 # Of another source where the machine has it.
 command -v npm >/dev/null || PACKAGES="$PACKAGES nodejs npm"
 # What cannot be installed beside Postfix is unpacked into a folder of its own.

@@ -40,7 +40,7 @@ plaintext_login = "loopback"
 
 [mail]
 home = "{homes}/{{user}}"
-locks = ["fcntl"]
+locks = {locks}
 inbox = "maildir:{{home}}/Maildir"
 folders = "maildir:{{home}}/Maildir"
 """
@@ -71,6 +71,8 @@ class Server:
     users: list[User]
     auth: str = PASSWORD_FILE
     workers: int = 1
+    locks: str = '["fcntl"]'
+    """Of mbox files, as the configuration has them."""
     imap: int = 0
     imaps: int = 0
     pop3: int = 0
@@ -89,6 +91,7 @@ class Server:
             folder=self.folder,
             homes=self.homes,
             workers=self.workers,
+            locks=self.locks,
             auth=self.auth.format(folder=self.folder),
             imap=self.imap,
             imaps=self.imaps,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
@@ -15,37 +13,13 @@ from . import messages
 from .clients import bodies, imap, imap_wire, pop3
 from .messages import as_sent
 from .server import Server
-from .users import CLIENT, User, run_as
-
-RECIPE = """SHELL=/bin/sh
-HOME={home}
-DEFAULT={spool}
-ORGMAIL={spool}
-LOGFILE={home}/procmail.log
-"""
-
-
-class Procmail:
-    def __init__(self, user: User) -> None:
-        self.user = user
-        self.recipe = user.home / "procmailrc"
-        self.recipe.write_text(RECIPE.format(home=user.home, spool=user.spool))
-        self.recipe.chmod(0o600)
-        user.give(self.recipe)
-
-    def deliver(self, message: bytes) -> None:
-        command: list[str | Path] = ["procmail", "-f", "ann@example.org", self.recipe]
-        done = run_as(self.user.uid, CLIENT.pw_gid, command, self.user.home, message)
-        assert done.returncode == 0, done.stderr
+from .spooled import Procmail, locks
+from .users import User
 
 
 def numbers(texts: list[bytes]) -> list[int]:
     found = (re.search(rb"^Subject: number (\d+)", text, re.MULTILINE) for text in texts)
     return sorted(int(match[1]) for match in found if match)
-
-
-def locks(user: User) -> list[str]:
-    return [name for name in os.listdir(user.home) if "lock" in name]
 
 
 def test_what_procmail_delivers_is_read_octet_by_octet(server: Server, spooled_user: User) -> None:
