@@ -336,7 +336,7 @@ class Session:
             return done
         if told is Updates.ALL:
             if state.view.stale or not updates.current(state):
-                state = yield from updates.caught_up(state, expunges=True)
+                state = yield from self._caught_up(state)
         elif state.view.stale:
             by_uid = told is Updates.UID
             expunges = by_uid and not command.keeps_numbers  # RFC 7162 §3.2.10.2
@@ -345,6 +345,19 @@ class Session:
         if state.enabled.qresync and isinstance(before, Selected):
             done = yield from updates.counted(before, done)
         return done
+
+    def _caught_up(self, state: Selected) -> Part[Selected]:
+        """The mailbox as it is now; what cannot be found out now is told later.
+
+        The command is done, so it is not refused for that: APPEND would be repeated.
+        """
+        try:
+            return (yield from updates.caught_up(state, expunges=True))
+        except MailboxGone:
+            raise
+        except StoreError as error:
+            _log.info("session %s: %s", self._connection.peer.session, error)
+            return state
 
     def _moved(self, done: Done) -> Part[None]:
         before = self._state
