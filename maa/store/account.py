@@ -22,6 +22,7 @@ from maa.store.errors import (
     CannotChange,
     HasChildren,
     MailboxExists,
+    MailboxGone,
     NoSpace,
     NotSelectable,
     Unavailable,
@@ -213,11 +214,15 @@ class Account:
     def _at(self, folder: Folder | None, *, keep: bool) -> Mailbox:
         where = _where(folder)
         mailbox = self._mailboxes.get(where)
+        if mailbox is not None and not mailbox.gone and not mailbox.fresh():
+            try:
+                mailbox.sync()
+            except MailboxGone:
+                if not mailbox.gone:  # its directory is away
+                    raise
         if mailbox is None or mailbox.gone:
             mailbox = self._new(folder)
             self._mailboxes[where] = mailbox
-        elif not mailbox.fresh():
-            mailbox.sync()
         if keep:
             self._kept.touch(where, mailbox)
         return mailbox
@@ -226,13 +231,26 @@ class Account:
         if folder is None:
             self._tree.make_inbox()
         name = INBOX if folder is None else folder.name
-        mailbox = Mailbox(self._tree.row(name), self._tree.maildrop(folder), self.ledger)
-        mailbox.sync()
+        try:
+            mailbox = self._read(name, folder)
+        except MailboxGone:  # another process put another one in its place
+            self._tree.reread()
+            mailbox = self._read(name, folder)
         if isinstance(mailbox.maildrop, Maildir):
             remove_leftovers(mailbox.maildrop.path)
         if folder is not None:
             self._inodes[key(name)] = folder.inode
         return mailbox
+
+    def _read(self, name: str, folder: Folder | None) -> Mailbox:
+        mailbox = Mailbox(self._tree.row(name), self._tree.maildrop(folder), self.ledger)
+        mailbox.sync()
+        return mailbox
+
+    def replaced(self, name: str) -> None:
+        """The index has another mailbox of this name now: sessions of the old one end (R058)."""
+        self._tree.reread()
+        self._retire(key(name), self._mailboxes.get(key(name)))
 
     def _look(self) -> None:
         """Keep up with the folders; opened mailboxes whose directory is another one are gone."""

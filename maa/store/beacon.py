@@ -167,14 +167,31 @@ class Beacon:
         except OSError as error:
             self._fail(error)
 
+    def given(self, uidvalidity: int) -> Counters | None:
+        """Numbers greater than all that were given under a UIDVALIDITY; None: none were."""
+        try:
+            if self.found:
+                self._catch_up()
+            known = self._newest(uidvalidity)
+        except OSError as error:
+            self._fail(error)
+            known = self.marks.get(uidvalidity)
+        if known is None:
+            return None
+        return Counters(known.reserved, known.modseq + SKIPPED_MODSEQS, known.reserved)
+
+    def _newest(self, uidvalidity: int) -> Mark | None:
+        """The mark as the file has it, for another process may have written it since."""
+        known, offset = self.marks.get(uidvalidity), self._offsets.get(uidvalidity)
+        if known is None or offset is None or self._descriptor < 0:
+            return known
+        found = _unsealed(os.pread(self._descriptor, _OCTETS, offset), _MARK)
+        return known if found is None else Mark(*map(int, found.groups()))
+
     def _reach(self, uidvalidity: int, counters: Counters) -> None:
         self._catch_up()
-        known = self.marks.get(uidvalidity)
+        known = self._newest(uidvalidity)
         offset = self._offsets.get(uidvalidity, self._end)
-        if known is not None and offset < self._end:
-            # Another process may have written it since.
-            found = _unsealed(os.pread(self._descriptor, _OCTETS, offset), _MARK)
-            known = known if found is None else Mark(*map(int, found.groups()))
         mark = Mark.of(uidvalidity, counters) if known is None else known.reaching(counters)
         os.pwrite(self._descriptor, _packed(mark), offset)
         if offset == self._end or known is None or mark.reserved != known.reserved:
@@ -268,11 +285,11 @@ def protect(index: Index, path: str, announce: Callable[[int], None]) -> None:
         generation = secrets.token_hex(8)
     if generation != beacon.generation or beacon.damaged or wanted != beacon.marks:
         if rows or beacon.found:
-            beacon.renew(generation, _kept(wanted, {row.uidvalidity for row in rows}))
+            beacon.renew(generation, _kept(wanted, {row.beacon_mark for row in rows}))
         beacon.generation = generation
     # The beacon is first: a crash here leaves an index that is behind it once more.
     for row in forgot:
-        mark = wanted[row.uidvalidity]
+        mark = wanted[row.beacon_mark]
         announce(row.id)
         index.skip(row.id, mark.uidnext, mark.modseq)
     index.guard(beacon, generation)
@@ -289,8 +306,8 @@ def _compared(
     forgot = []
     for row in rows:
         counters = index.counters(row.id)
-        mark = beacon.marks.get(row.uidvalidity) or Mark.of(row.uidvalidity, counters)
-        if mark.ahead_of(counters) or (another and row.uidvalidity in beacon.marks):
+        mark = beacon.marks.get(row.beacon_mark) or Mark.of(row.beacon_mark, counters)
+        if mark.ahead_of(counters) or (another and row.beacon_mark in beacon.marks):
             forgot.append(row)
             counters = _beyond(mark, counters)
             _log.warning(
@@ -300,7 +317,7 @@ def _compared(
                 beacon.path,
                 counters.uidnext,
             )
-        wanted[row.uidvalidity] = mark.reaching(counters)
+        wanted[row.beacon_mark] = mark.reaching(counters)
     return wanted, forgot
 
 

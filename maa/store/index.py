@@ -21,15 +21,22 @@ class MailboxRow:
     uidvalidity: int
     use: str | None
     """Special use, such as `\\Sent` (RFC 6154)."""
+    mark: int = 0
+    """What the beacon calls it: a UIDVALIDITY that no other mailbox ever had; 0: its own."""
+
+    @property
+    def beacon_mark(self) -> int:
+        """The number under which the beacon has the mailbox."""
+        return self.mark or self.uidvalidity
 
     @property
     def object_id(self) -> str:
-        """MAILBOXID: it stays with a rename, and ends with the UIDVALIDITY (RFC 8474 §4)."""
-        return f"F{self.uidvalidity:x}"
+        """MAILBOXID: it stays with a rename, and no other mailbox has it (RFC 8474 §4)."""
+        return f"F{self.beacon_mark:x}"
 
     def email_id(self, uid: int) -> str:
         """EMAILID of a message that is no copy of another (RFC 8474 §5.1)."""
-        return f"M{self.uidvalidity:x}-{uid:x}"
+        return f"M{self.beacon_mark:x}-{uid:x}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,26 @@ class Change:
     """(UID, EMAILID) of arrivals that are copies."""
 
 
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """A mailbox whose numbers come from another server's index."""
+
+    name: str
+    replaces: int | None
+    """The id of the mailbox that has the name now."""
+    uidvalidity: int
+    shared: bool
+    """Another mailbox of the account has the same UIDVALIDITY, or may have."""
+    messages: Sequence[MessageRow]
+    uidls: Sequence[tuple[int, bytes]]
+    """(UID, UIDL): those that differ from what the mailbox would call the message."""
+    counters: Counters
+    details: Sequence[DetailRow] = ()
+    """Of messages that maa had before."""
+    above: int = 0
+    """No mailbox made later gets a UIDVALIDITY up to this one."""
+
+
 class Guard(Protocol):
     """Who remembers outside the index which numbers it gave (`maa.store.beacon`)."""
 
@@ -80,6 +107,9 @@ class Guard(Protocol):
 
     def reach(self, uidvalidity: int, counters: Counters) -> None:
         """These numbers are about to be given."""
+
+    def given(self, uidvalidity: int) -> Counters | None:
+        """Numbers greater than all that were given under a UIDVALIDITY; None: none were."""
 
     def close(self) -> None:
         """Give the file back."""
@@ -99,6 +129,12 @@ class Index(Protocol):
 
     def drop_mailbox(self, mailbox_id: int) -> None:
         """Forget a mailbox and all that is known of its messages."""
+
+    def adopt_mailbox(self, adopted: Adopted) -> MailboxRow:
+        """A mailbox with given numbers, in place of the one that has its name."""
+
+    def given(self, uidvalidity: int) -> Counters | None:
+        """Numbers greater than all that maa gave under a UIDVALIDITY; None: none that it knows."""
 
     def set_use(self, mailbox_id: int, use: str | None) -> None:
         """Set or clear the special use."""
@@ -125,13 +161,16 @@ class Index(Protocol):
         """The id of a flag set, made when it is new."""
 
     def counters(self, mailbox_id: int) -> Counters:
-        """The counters of a mailbox."""
+        """The counters of a mailbox; MailboxGone."""
 
     def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
         """Messages by ascending UID: all, or those there are of ascending `uids`."""
 
     def details(self, mailbox_id: int, uids: Sequence[int]) -> list[DetailRow]:
         """What is seldom asked of messages, of those there are of ascending `uids`."""
+
+    def uidls(self, mailbox_id: int) -> dict[int, bytes]:
+        """By UID the POP3 names that are not made of UID and UIDVALIDITY."""
 
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""

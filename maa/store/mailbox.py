@@ -146,9 +146,13 @@ class Mailbox:
         return low, high
 
     def uidls(self, uids: Sequence[int]) -> list[bytes]:
-        """UIDLs (RFC 1939 §7; R211)."""
+        """UIDLs (RFC 1939 §7): those that another server gave, else made of numbers (R211)."""
         validity = b"%08x" % self.uidvalidity
-        return [b"%08x" % uid + validity for uid in uids]
+        made = (b"%08x" % uid + validity for uid in uids)
+        if not self._page.uidls:
+            return list(made)
+        kept = self._page.uidls.get
+        return [kept(uid, name) for uid, name in zip(uids, made, strict=True)]
 
     def retire(self) -> None:
         """The mailbox was deleted or renamed away: whoever waits for changes is to hear of it."""

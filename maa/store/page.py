@@ -47,6 +47,8 @@ class Page:
         """The mailbox was deleted or renamed away."""
         self.recent = Recent(ledger.shared, row.id, row.uidvalidity)
         self.history = History(1)
+        self.uidls: dict[int, bytes] = {}
+        """POP3 names that are not made of numbers; those of messages that are gone, too."""
         self.last_expunge = 0
         """The mod-sequence of the newest expunge, or a greater one."""
         self._expunges = 0
@@ -81,6 +83,7 @@ class Page:
         self.snapshot = Snapshot.of(self.row.uidvalidity, counters, table, messages)
         self.history = History(counters.highest_modseq)
         self._prune()
+        self.uidls = index.uidls(self.row.id)
         self.last_expunge = index.last_expunge(self.row.id)
         self.recent.known(counters.first_recent)
         facts = self.ledger.cache.facts(self.row.id)

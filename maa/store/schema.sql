@@ -1,4 +1,4 @@
--- index.db: what cannot be derived again. Schema 2. See docs/on-disk-format.md.
+-- index.db: what cannot be derived again. Schema 3. See docs/on-disk-format.md.
 
 CREATE TABLE setting (              -- facts about the account
     key   TEXT PRIMARY KEY,         -- 'schema', 'uidvalidity' (the last one given), 'generation', 'roles', 'renaming' (a journal)
@@ -8,12 +8,13 @@ CREATE TABLE setting (              -- facts about the account
 CREATE TABLE mailbox (
     id             INTEGER PRIMARY KEY AUTOINCREMENT,   -- never used again (cache.db refers to it)
     name           TEXT NOT NULL UNIQUE,    -- Unicode, with the account's separator; 'INBOX' in capitals
-    uidvalidity    INTEGER NOT NULL,        -- 32 bit, greater than that of any earlier mailbox
+    uidvalidity    INTEGER NOT NULL,        -- 32 bit, greater than that of any earlier mailbox; or another server's
     uidnext        INTEGER NOT NULL,        -- greater than every UID ever given out
     highest_modseq INTEGER NOT NULL,        -- of the newest change
     first_recent   INTEGER NOT NULL,        -- lowest UID not yet claimed as \Recent
     special_use    TEXT,                    -- '\Sent' ...; NULL: none
-    forgotten_modseq INTEGER NOT NULL DEFAULT 0     -- what was expunged up to it may be missing in 'expunged'
+    forgotten_modseq INTEGER NOT NULL DEFAULT 0,    -- what was expunged up to it may be missing in 'expunged'
+    mark           INTEGER                  -- what the beacon calls it, where another mailbox has the same UIDVALIDITY
 );
 
 CREATE TABLE flag_set (             -- every combination of flags that ever occurred
@@ -42,4 +43,12 @@ CREATE TABLE expunged (             -- which UIDs a transaction removed (RFC 716
 
 CREATE TABLE subscription (
     name TEXT PRIMARY KEY           -- need not exist as a mailbox (RFC 3501 6.3.6)
+) WITHOUT ROWID;
+
+CREATE TABLE uidl (                 -- POP3 names that are not made of UID and UIDVALIDITY (RFC 1939 7)
+    mailbox INTEGER NOT NULL,       -- mailbox.id
+    uid     INTEGER NOT NULL,
+    uidl    BLOB NOT NULL,          -- 1 to 70 octets 0x21 to 0x7E
+    PRIMARY KEY (mailbox, uid),
+    UNIQUE (mailbox, uidl)
 ) WITHOUT ROWID;

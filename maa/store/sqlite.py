@@ -13,22 +13,45 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from maa.message.numbers import written
-from maa.store.errors import LockTimeout, NewerIndex, NoSpace, StoreError, Unavailable
-from maa.store.index import Change, Counters, DetailRow, Guard, MailboxRow, MessageRow
+from maa.store.errors import (
+    LockTimeout,
+    MailboxGone,
+    NewerIndex,
+    NoSpace,
+    StoreError,
+    Unavailable,
+)
+from maa.store.index import (
+    Adopted,
+    Change,
+    Counters,
+    DetailRow,
+    Guard,
+    MailboxRow,
+    MessageRow,
+)
 
-SCHEMA = 2
+SCHEMA = 3
 MIGRATIONS: dict[int, str] = {
     1: """
 ALTER TABLE mailbox ADD COLUMN forgotten_modseq INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE message ADD COLUMN saved INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE message ADD COLUMN email_id TEXT;
 UPDATE message SET saved = CAST(strftime('%s', 'now') AS INTEGER);
+""",
+    2: """
+ALTER TABLE mailbox ADD COLUMN mark INTEGER;
+CREATE TABLE uidl (
+    mailbox INTEGER NOT NULL, uid INTEGER NOT NULL, uidl BLOB NOT NULL,
+    PRIMARY KEY (mailbox, uid), UNIQUE (mailbox, uidl)
+) WITHOUT ROWID;
 """,
 }
 """By schema: the statements that make the next one of it. None is ever taken out."""
@@ -195,10 +218,10 @@ class SqliteIndex:
         """Use a database, creating or migrating its schema; Unavailable when it is newer."""
         self._db = database
         self._guard: Guard | None = None
-        self._uidvalidities: dict[int, int] = {}
+        self._marks: dict[int, set[int]] = {}
         try:
             self._migrate()
-            self._uidvalidities = {row.id: row.uidvalidity for row in self.mailboxes().values()}
+            self._learn_marks()
             self.flag_sets()  # so that what is damaged is found out now
         except BaseException:
             database.close()
@@ -226,49 +249,80 @@ class SqliteIndex:
 
     def mailboxes(self) -> dict[str, MailboxRow]:
         """Every mailbox by name."""
-        rows = self._db.rows("SELECT id, name, uidvalidity, special_use FROM mailbox")
+        rows = self._db.rows(
+            "SELECT id, name, uidvalidity, special_use, coalesce(mark, 0) FROM mailbox"
+        )
         return {row[1]: MailboxRow(*row) for row in rows}
 
     def create_mailbox(self, name: str, use: str | None = None) -> MailboxRow:
         """A new mailbox with a UIDVALIDITY greater than every earlier one's (R077)."""
         self._db.synchronous("FULL")
         with self._db.transaction() as connection:
-            last = int(_setting(connection, "uidvalidity") or 0)
-            # Seconds since the epoch, so that an index lost with its beacon still leads to a
-            # greater one (R076, L-16).
-            if self._guard is not None:
-                last = max(last, self._guard.greatest)
-            value = max(last + 1, min(int(time.time()), UIDVALIDITY_MAX))
+            value = self._next_uidvalidity(connection)
             if self._guard is not None:
                 self._guard.reach(value, Counters(1, 1, 1))
-            connection.execute(
-                "INSERT OR REPLACE INTO setting VALUES ('uidvalidity', ?)", (str(value),)
+            return _insert_mailbox(connection, name, value, use, None, Counters(1, 1, 1))
+
+    def _next_uidvalidity(self, connection: sqlite3.Connection) -> int:
+        last = int(_setting(connection, "uidvalidity") or 0)
+        # Seconds since the epoch, so that an index lost with its beacon still leads to a
+        # greater one (R076, L-16).
+        if self._guard is not None:
+            last = max(last, self._guard.greatest)
+        value = max(last + 1, min(int(time.time()), UIDVALIDITY_MAX))
+        _set_setting(connection, "uidvalidity", str(value))
+        return value
+
+    def adopt_mailbox(self, adopted: Adopted) -> MailboxRow:
+        """A mailbox with given numbers, in place of the one that has its name.
+
+        It gets an id of its own: whoever has the old one open finds it gone (R058).
+        """
+        self._db.synchronous("FULL")
+        with self._db.transaction() as connection:
+            last = max(adopted.uidvalidity, adopted.above)
+            if int(_setting(connection, "uidvalidity") or 0) < last:
+                _set_setting(connection, "uidvalidity", str(last))
+            use, mark = None, None
+            if adopted.replaces is not None:
+                query = "SELECT special_use, uidvalidity, mark FROM mailbox WHERE id = ?"
+                use, before, mark = connection.execute(query, (adopted.replaces,)).fetchone()
+                mark = mark if before == adopted.uidvalidity else None
+                _drop(connection, adopted.replaces)
+            if adopted.shared and mark is None:
+                mark = self._next_uidvalidity(connection)
+            if self._guard is not None:
+                for number in filter(None, (adopted.uidvalidity, mark)):
+                    self._guard.reach(number, adopted.counters)
+            row = _insert_mailbox(
+                connection, adopted.name, adopted.uidvalidity, use, mark, adopted.counters
             )
-            cursor = connection.execute(
-                "INSERT INTO mailbox (name, uidvalidity, uidnext, highest_modseq, first_recent,"
-                " special_use) VALUES (?, ?, 1, 1, 1, ?)",
-                (name, value, use),
-            )
-            return MailboxRow(int(cursor.lastrowid or 0), name, value, use)
+            _insert_adopted(connection, row.id, adopted)
+            return row
+
+    def given(self, uidvalidity: int) -> Counters | None:
+        """Numbers greater than all that maa gave under a UIDVALIDITY; None: none that it knows."""
+        return None if self._guard is None else self._guard.given(uidvalidity)
 
     def rename_mailboxes(self, names: Sequence[tuple[int, str]]) -> None:
-        """Give mailboxes new names, all or none."""
+        """Give mailboxes new names, all or none.
+
+        One that shares its UIDVALIDITY with another gets its own, lest it come under a name that
+        another one had with the same (R077).
+        """
         self._db.synchronous("FULL")
         with self._db.transaction() as connection:
             connection.executemany(
-                "UPDATE mailbox SET name = ? WHERE id = ?", [(name, id_) for id_, name in names]
+                "UPDATE mailbox SET name = ?, uidvalidity = coalesce(mark, uidvalidity),"
+                " mark = NULL WHERE id = ?",
+                [(name, id_) for id_, name in names],
             )
 
     def drop_mailbox(self, mailbox_id: int) -> None:
         """Forget a mailbox and all that is known of its messages."""
         self._db.synchronous("FULL")
         with self._db.transaction() as connection:
-            for table, column in (
-                ("message", "mailbox"),
-                ("expunged", "mailbox"),
-                ("mailbox", "id"),
-            ):
-                connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (mailbox_id,))
+            _drop(connection, mailbox_id)
 
     def set_use(self, mailbox_id: int, use: str | None) -> None:
         """Set or clear the special use."""
@@ -313,12 +367,12 @@ class SqliteIndex:
             return int(row[0])
 
     def counters(self, mailbox_id: int) -> Counters:
-        """The counters of a mailbox."""
+        """The counters of a mailbox; MailboxGone."""
         rows = self._db.rows(
             "SELECT uidnext, highest_modseq, first_recent FROM mailbox WHERE id = ?", (mailbox_id,)
         )
         if not rows:
-            raise Unavailable(f"{self._db.path}: mailbox {mailbox_id} is not in the index")
+            raise MailboxGone(f"{self._db.path}: mailbox {mailbox_id} is not in the index")
         return Counters(*rows[0])
 
     def messages(self, mailbox_id: int, uids: Sequence[int] | None = None) -> list[MessageRow]:
@@ -340,13 +394,18 @@ class SqliteIndex:
             rows += self._db.rows(f"{query} AND uid IN ({marks}) ORDER BY uid", (mailbox_id, *some))
         return rows
 
+    def uidls(self, mailbox_id: int) -> dict[int, bytes]:
+        """By UID the POP3 names that are not made of UID and UIDVALIDITY."""
+        return dict(self._db.rows("SELECT uid, uidl FROM uidl WHERE mailbox = ?", (mailbox_id,)))
+
     def apply(self, mailbox_id: int, change: Change) -> None:
         """Carry out a change, all or nothing."""
         self._db.synchronous("FULL" if change.durable else "NORMAL")
         counters = change.counters
         with self._db.transaction() as connection:
             if self._guard is not None:
-                self._guard.reach(self._uidvalidity(mailbox_id), counters)
+                for mark in self._marks_of(mailbox_id):
+                    self._guard.reach(mark, counters)
             if change.arrivals:
                 now = int(time.time())
                 connection.executemany(
@@ -378,11 +437,16 @@ class SqliteIndex:
                 (counters.uidnext, counters.highest_modseq, counters.first_recent, mailbox_id),
             )
 
-    def _uidvalidity(self, mailbox_id: int) -> int:
-        if mailbox_id not in self._uidvalidities:  # another process made it
-            rows = self._db.rows("SELECT id, uidvalidity FROM mailbox")
-            self._uidvalidities = dict(rows)
-        return self._uidvalidities.get(mailbox_id, 0)
+    def _marks_of(self, mailbox_id: int) -> set[int]:
+        """Under which numbers the beacon is to hear of a mailbox: its mark, and UIDVALIDITY."""
+        if mailbox_id not in self._marks:  # another process made it
+            self._learn_marks()
+        return self._marks.get(mailbox_id, set())
+
+    def _learn_marks(self) -> None:
+        self._marks = {
+            row.id: {row.beacon_mark, row.uidvalidity} for row in self.mailboxes().values()
+        }
 
     def expunged(self, mailbox_id: int, since: int, until: int) -> Sequence[bytes] | None:
         """Sets of UIDs that were expunged with a mod-sequence above `since`, up to `until`.
@@ -507,12 +571,63 @@ def _setting(connection: sqlite3.Connection, key: str) -> str | None:
     return row[0] if row else None
 
 
+def _set_setting(connection: sqlite3.Connection, key: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?)", (key, value))
+
+
+def _insert_mailbox(
+    connection: sqlite3.Connection,
+    name: str,
+    uidvalidity: int,
+    use: str | None,
+    mark: int | None,
+    counters: Counters,
+) -> MailboxRow:
+    cursor = connection.execute(
+        "INSERT INTO mailbox (name, uidvalidity, uidnext, highest_modseq, first_recent,"
+        " special_use, mark) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (name, uidvalidity, *astuple(counters), use, mark),
+    )
+    return MailboxRow(int(cursor.lastrowid or 0), name, uidvalidity, use, mark or 0)
+
+
+def _insert_adopted(connection: sqlite3.Connection, mailbox_id: int, adopted: Adopted) -> None:
+    connection.executemany(
+        "INSERT INTO message (mailbox, uid, place, flag_id, modseq, saved)"
+        f" VALUES ({mailbox_id}, ?, ?, ?, ?, {int(time.time())})",
+        adopted.messages,
+    )
+    connection.executemany(
+        f"UPDATE message SET saved = ?, email_id = ? WHERE mailbox = {mailbox_id} AND uid = ?",
+        [(saved, email_id, uid) for uid, saved, email_id in adopted.details],
+    )
+    connection.executemany(f"INSERT INTO uidl VALUES ({mailbox_id}, ?, ?)", adopted.uidls)
+    # What was expunged before, nobody knows here (R172, R175).
+    connection.execute(
+        "UPDATE mailbox SET forgotten_modseq = highest_modseq WHERE id = ?", (mailbox_id,)
+    )
+
+
+def _drop(connection: sqlite3.Connection, mailbox_id: int) -> None:
+    for table, column in (
+        ("message", "mailbox"),
+        ("expunged", "mailbox"),
+        ("uidl", "mailbox"),
+        ("mailbox", "id"),
+    ):
+        connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (mailbox_id,))
+
+
 def _expunge(
     connection: sqlite3.Connection, mailbox_id: int, uids: Sequence[int], modseq: int
 ) -> None:
     connection.executemany(
         "DELETE FROM message WHERE mailbox = ? AND uid = ?", [(mailbox_id, uid) for uid in uids]
     )
+    if connection.execute("SELECT 1 FROM uidl WHERE mailbox = ?", (mailbox_id,)).fetchone():
+        connection.executemany(
+            "DELETE FROM uidl WHERE mailbox = ? AND uid = ?", [(mailbox_id, uid) for uid in uids]
+        )
     _log_expunged(connection, mailbox_id, sorted(uids), modseq)
 
 

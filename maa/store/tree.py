@@ -121,6 +121,11 @@ class Tree:
             raise
         return True
 
+    def reread(self) -> None:
+        """The index's rows are others than before, though no directory changed."""
+        self._stale = True
+        self.look()
+
     def _read_rows(self) -> None:
         self._rows = {key(row.name): row for row in self._ledger.index.mailboxes().values()}
         self.listed = listed([(INBOX, self.use(INBOX)), *self.uses()])

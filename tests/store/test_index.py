@@ -2,14 +2,15 @@
 
 import sqlite3
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from maa.store import sqlite
 from maa.store.cache import ITEMS_MAX, open_cache
-from maa.store.errors import Unavailable
-from maa.store.index import Change, Counters, MailboxRow
+from maa.store.errors import MailboxGone, Unavailable
+from maa.store.index import Adopted, Change, Counters, MailboxRow
 from maa.store.sqlite import SqliteIndex, open_index
 
 
@@ -241,3 +242,57 @@ def test_a_damaged_cache_is_made_anew(tmp_path: Path) -> None:
     cache = open_cache(tmp_path, "g")
     cache.put(1, "a/1", {1: b"1"})
     assert cache.get(1, "a/1", [1]) == {1: b"1"}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_older_schema_gets_the_tables_of_todays(tmp_path: Path, number: int) -> None:
+    old = Path(__file__).parent.joinpath(f"schemas/{number}.sql").read_text()
+    with sqlite3.connect(tmp_path / "index.db") as connection:
+        connection.executescript(
+            old + f"INSERT INTO setting VALUES ('schema', '{number}');"
+            "INSERT INTO setting VALUES ('generation', '0123456789abcdef');"
+            "INSERT INTO flag_set VALUES (0, '');"
+            "INSERT INTO mailbox (id, name, uidvalidity, uidnext, highest_modseq, first_recent)"
+            " VALUES (3, 'INBOX', 77, 9, 5, 9);"
+            "INSERT INTO message (mailbox, uid, place, flag_id, modseq)"
+            " VALUES (3, 8, CAST('new/a' AS BLOB), 0, 4);"
+        )
+    connection.close()
+    index = open_index(tmp_path)
+    row = index.mailboxes()["INBOX"]
+    assert (row.id, row.uidvalidity, row.beacon_mark) == (3, 77, 77)
+    assert index.messages(3) == [(8, b"new/a", 0, 4)] and index.uidls(3) == {}
+    assert index.create_mailbox("a").uidvalidity > 77
+    index.close()
+    # A new index has the same tables and columns.
+    (tmp_path / "new").mkdir()
+    open_index(tmp_path / "new").close()
+    shapes = []
+    for path in (tmp_path / "index.db", tmp_path / "new/index.db"):
+        with sqlite3.connect(path) as connection:
+            tables = [r[0] for r in connection.execute("SELECT name FROM sqlite_master")]
+            shapes.append(
+                {t: connection.execute(f"PRAGMA table_info({t})").fetchall() for t in tables}
+            )
+        connection.close()
+    assert shapes[0] == shapes[1]
+
+
+def test_R210_a_mailbox_cannot_have_a_pop3_name_twice(index: SqliteIndex) -> None:
+    row = index.create_mailbox("INBOX", "\\Sent")
+    messages = [(uid, b"new/%d" % uid, 0, 7) for uid in (1, 2)]
+    double = Adopted(
+        "INBOX", row.id, 77, False, messages, [(1, b"x"), (2, b"x")], Counters(3, 7, 3)
+    )
+    with pytest.raises(Unavailable):
+        index.adopt_mailbox(double)
+    assert index.mailboxes() == {"INBOX": row}
+    new = index.adopt_mailbox(replace(double, uidls=[(1, b"x"), (2, b"y")]))
+    assert (new.uidvalidity, new.use) == (77, "\\Sent") and new.id != row.id
+    assert index.uidls(new.id) == {1: b"x", 2: b"y"} and index.messages(new.id) == messages
+    with pytest.raises(MailboxGone):
+        index.counters(row.id)
+    index.apply(new.id, Change(expunged=[1], counters=Counters(3, 8, 3)))
+    assert index.uidls(new.id) == {2: b"y"}
+    index.drop_mailbox(new.id)
+    assert index.uidls(new.id) == {}
