@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import re
 import unicodedata
 from typing import Final
@@ -23,6 +24,9 @@ _ENCODED = re.compile(r"&([A-Za-z0-9+,]*)-")
 # Controls, and the line separators that net-unicode bars from names (RFC 9051 §5.1).
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+
+# Loaded now: later it may be asked for with the identity of a user who may not read our files.
+codecs.lookup("utf-16-be")
 
 _SWAPPED: Final = str.maketrans("./", "/.")
 
