@@ -22,7 +22,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from maa.message.flags import NONE, Flags
 from maa.store.errors import MessageGone, StoreError, Unavailable
@@ -31,7 +32,9 @@ from maa.store.maildrop import Maildrop, Removal, Scan
 from maa.store.mbox_appending import Appending, MboxArriving
 from maa.store.mbox_file import FLAGS, MboxFile, translated
 from maa.store.mbox_notes import flags_of
-from maa.store.mbox_reading import open_copy, read_many
+from maa.store.mbox_reading import open_copy, read_many, read_notes
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -160,6 +163,13 @@ class Mbox:
     ) -> list[tuple[bytes, int]]:
         """Read with as few calls as there are megabytes, while the file is as it was."""
         return read_many(self._file, places, octets, dates)
+
+    def noted(self, parse: Callable[[bytes], T]) -> list[tuple[bytes, T]]:
+        """What `parse` makes of each header as it is in the file, in its order, with the place.
+
+        UW's own message in front, which is no mail, has the empty place.
+        """
+        return read_notes(self._file, parse)
 
     def internal_date(self, descriptor: int) -> int:
         """From the copy, where `open` left it (R089)."""

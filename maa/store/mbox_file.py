@@ -218,6 +218,8 @@ class MboxFile:
         if self._swept:
             return
         self._swept = True
+        if not os.path.isdir(os.path.dirname(self.folder)):
+            return  # somebody only looks, and keeps nothing
         self.make_folder()
         # For `maa.store.dead_locks`.
         with suppress(FileExistsError):

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 from maa.message.octets import CHUNK, SMALL
 from maa.store.errors import MessageGone
 from maa.store.mbox_file import MboxFile
 from maa.store.mbox_lines import by_lines, pieces_of_lines, read_at, unquoted
-from maa.store.mbox_split import Message, arrived
+from maa.store.mbox_split import Message, arrived, message_at
 from maa.store.mbox_table import verified
+
+T = TypeVar("T")
 
 
 def open_copy(file: MboxFile, place: bytes) -> int:
@@ -51,6 +54,16 @@ def read_many(
             return []
         found = list(_many(file, descriptor, places, octets, dates))
         return found if file.unchanged(descriptor) else []
+
+
+def read_notes(file: MboxFile, parse: Callable[[bytes], T]) -> list[tuple[bytes, T]]:
+    """What `parse` makes of each header as it is in the file, in its order, with the place."""
+    found = []
+    with file.opened(write=False) as descriptor:
+        for position, place in enumerate(file.table.places):
+            start, stop = file.table.extent(position)
+            found.append((place, parse(message_at(descriptor, start, stop).header)))
+    return found
 
 
 def _many(
