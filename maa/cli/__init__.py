@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from maa import __version__
 from maa.cli import (
+    adopt,
     backup,
     check_config,
     locks,
@@ -19,6 +20,7 @@ from maa.cli import (
 )
 
 COMMANDS = (
+    adopt,
     backup,
     check_config,
     locks,
