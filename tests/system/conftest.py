@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from .server import ROOT, Server
+from .server import UNPACKED, Server
 from .users import CLIENT, User, give
 
 PROGRAMS = (
     "alpine",
     "curl",
+    "dovecot",
     "fetchmail",
     "getmail",
     "mail.local",
@@ -35,8 +36,6 @@ PROGRAMS = (
     "saslpasswd2",
     "strace",
 )
-UNPACKED = ROOT / ".venv/debian"
-"""Where install.sh puts what cannot be installed beside the rest."""
 USERS = 160
 SPOOLED_USERS = 10
 SPOOLED = "inbox=mbox:{home}/spool folders=mbox:{home}/mail"

@@ -2,13 +2,15 @@
 # Installs the Debian packages the system tests run, and only those that are missing.
 set -eu
 
-PACKAGES="alpine ca-certificates curl fetchmail getmail6 isync liblockfile1 maildrop mutt neomutt
-  offlineimap3 postfix procmail python3-venv sasl2-bin strace"
+PACKAGES="alpine ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6 isync
+  liblockfile1 maildrop mutt neomutt offlineimap3 postfix procmail python3-venv sasl2-bin strace"
 # Of another source where the machine has it.
 command -v npm >/dev/null || PACKAGES="$PACKAGES nodejs npm"
-# What cannot be installed beside Postfix is unpacked into a folder of its own.
-UNPACKED="exim4-daemon-light sendmail-bin"
-FOLDER=.venv/debian
+# What cannot be installed beside Postfix or Dovecot is unpacked into folders of its own, where every
+# user can run it; what Courier is linked with is installed.
+UNPACKED="courier-imap courier-pop exim4-daemon-light sendmail-bin"
+FOLDER=/var/cache/maa-tests
+PACKAGES="$PACKAGES courier-authlib libcourier-unicode4 libgamin0 libgdbm6 libidn12"
 
 missing=""
 for package in $PACKAGES; do

@@ -15,6 +15,8 @@ from . import certificate
 from .users import User
 
 ROOT = Path(__file__).resolve().parents[2]
+UNPACKED = Path("/var/cache/maa-tests")
+"""Where install.sh puts what cannot be installed beside the rest."""
 TWISTD = ROOT / ".venv/bin/twistd"
 START_SECONDS = 20
 STOP_SECONDS = 40

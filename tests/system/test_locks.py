@@ -16,8 +16,8 @@ from maa.cli.sandbox import make_alike
 from maa.store.identity import Identity
 from maa.store.locks import Locks, drop_if_stale, take_dotlock
 
-from .conftest import UNPACKED
-from .server import ROOT
+
+from .server import ROOT, UNPACKED
 from .users import CLIENT, User
 
 MAA = ROOT / ".venv/bin/maa"

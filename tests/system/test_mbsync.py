@@ -46,6 +46,11 @@ class Mbsync:
     def __init__(self, folder: Path, server: Server, user: User, security: str = "tls") -> None:
         self.folder = folder
         self.make("mail")
+        self.point(server, user, security)
+
+    def point(self, server: Server, user: User, security: str) -> None:
+        """Use this server from now on."""
+        folder = self.folder
         secure = SECURITY[security].format(certificate=server.certificate)
         self.rc = folder / "mbsyncrc"
         self.rc.write_text(
