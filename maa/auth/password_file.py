@@ -112,6 +112,7 @@ class PasswordFile:
     def names(self) -> list[str]:
         """Every user's name; AuthUnavailable. May block."""
         return sorted(self._current().entries)
+
     def users(self) -> list[User]:
         """Every user whose line can be used; AuthUnavailable."""
         return [entry.user for entry in self._current().entries.values() if entry.fault is None]

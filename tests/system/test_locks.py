@@ -16,7 +16,6 @@ from maa.cli.sandbox import make_alike
 from maa.store.identity import Identity
 from maa.store.locks import Locks, drop_if_stale, take_dotlock
 
-
 from .server import ROOT, UNPACKED
 from .users import CLIENT, User
 
