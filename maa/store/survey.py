@@ -14,10 +14,9 @@ from typing import Final
 from maa.limits import Limits, Usage
 from maa.store import names
 from maa.store.errors import MessageGone, StoreError
-from maa.store.folders import Folders
 from maa.store.maildir import Maildir
 from maa.store.maildirsize import Maildirsize
-from maa.store.mbox_folders import MboxFolders
+from maa.store.maildrops import folders_of
 from maa.store.mbox_split import NotMbox, split
 from maa.store.names import INBOX
 from maa.store.places import MailPaths
@@ -45,8 +44,7 @@ def surveyed(paths: MailPaths) -> Iterator[Counted]:
     if not os.path.isdir(paths.folders):
         return
     dots = paths.folders_format == "maildir"
-    folders = Folders(paths.folders) if dots else MboxFolders(paths.folders, paths.inbox)
-    for folder in sorted(folders.scan().folders.values(), key=lambda folder: folder.name):
+    for folder in sorted(folders_of(paths).scan().folders.values(), key=lambda folder: folder.name):
         name = folder.name if dots else names.swapped(folder.name)
         yield _counted(name, folder.path, paths.folders_format)
 

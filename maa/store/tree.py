@@ -32,7 +32,7 @@ from maa.store.errors import (
     StoreError,
     Unavailable,
 )
-from maa.store.folders import Folder, Folders, Found, disk_errors, make_directories
+from maa.store.folders import Folder, Found, disk_errors, make_directories
 from maa.store.hold import Hold
 from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
@@ -40,8 +40,7 @@ from maa.store.listing import Listed, listed
 from maa.store.maildir import Maildir, flush_directory
 from maa.store.maildirsize import Share, Weighed
 from maa.store.maildrop import Maildrop
-from maa.store.mbox import Mbox
-from maa.store.mbox_folders import MboxFolders
+from maa.store.maildrops import folders_of, maildrop_of
 from maa.store.names import INBOX, key
 from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.watch import Watch
@@ -61,9 +60,7 @@ class Tree:
         # Weak, as the watcher is: who is told usually holds this object.
         self._changed = WeakMethod(changed)
         self.inbox = paths.inbox
-        self.folders: Folders | MboxFolders = Folders(paths.folders)
-        if paths.folders_format in MBOX_FORMATS:
-            self.folders = MboxFolders(paths.folders, paths.inbox)
+        self.folders = folders_of(paths)
         self._paths = paths
         self._state = state
         self._ledger = ledger
@@ -270,19 +267,7 @@ class Tree:
 
     def maildrop(self, folder: Folder | None) -> Maildrop:
         """The files of a mailbox; None: of INBOX."""
-        paths = self._paths
-        path = paths.inbox if folder is None else folder.path
-        format = paths.inbox_format if folder is None else paths.folders_format
-        if format in MBOX_FORMATS:
-            return Mbox(
-                path,
-                self._state,
-                paths.locks,
-                required=folder is not None,
-                mboxrd=format == "mboxrd",
-            )
-        share = Share(path, paths.inbox) if folder is None else self._share(path)
-        return Maildir(path, share)
+        return maildrop_of(self._paths, self._state, folder.path if folder else None)
 
     def _share(self, path: str) -> Share:
         return Share(path, self._paths.folders)

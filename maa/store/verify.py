@@ -19,13 +19,12 @@ from maa.store import names
 from maa.store.beacon import Beacon
 from maa.store.cache import FORMAT
 from maa.store.errors import MessageGone, StoreError
-from maa.store.folders import Folder, Folders
 from maa.store.identity import Identity
 from maa.store.index import Counters, MessageRow
 from maa.store.maildir import Maildir
 from maa.store.maildrop import Maildrop
+from maa.store.maildrops import folders_of, maildrop_of
 from maa.store.mbox import Mbox
-from maa.store.mbox_folders import MboxFolders
 from maa.store.places import MailPaths
 from maa.store.reconcile import reconcile
 from maa.store.shared import Shared
@@ -110,10 +109,7 @@ class _Account:
             number: interned(text.split())
             for number, text in reader.rows("SELECT id, flags FROM flag_set")
         }
-        folders: Folders | MboxFolders = Folders(paths.folders)
-        if paths.folders_format == "mbox":
-            folders = MboxFolders(paths.folders, paths.inbox)
-        self._folders = folders.scan().folders if os.path.isdir(paths.folders) else {}
+        self._folders = folders_of(paths).scan().folders if os.path.isdir(paths.folders) else {}
         self.absent: list[str] = []
         self.boxes: list[_Box] = []
         columns = "id, name, uidvalidity, uidnext, highest_modseq, first_recent"
@@ -124,15 +120,8 @@ class _Account:
                 continue
             query = "SELECT uid, place, flag_id, modseq FROM message WHERE mailbox = ? ORDER BY uid"
             rows = reader.rows(query, (id_,))
-            drop = self._maildrop(folder)
+            drop = maildrop_of(paths, str(state), folder.path if folder else None)
             self.boxes.append(_Box(id_, name, validity, Counters(*counters), drop, rows))
-
-    def _maildrop(self, folder: Folder | None) -> Maildrop:
-        paths = self._paths
-        path = paths.inbox if folder is None else folder.path
-        if (paths.inbox_format if folder is None else paths.folders_format) == "mbox":
-            return Mbox(path, str(self._state), paths.locks, required=folder is not None)
-        return Maildir(path)
 
     def findings(self) -> Iterator[Finding]:
         """What is wrong with mailboxes and messages."""

@@ -22,15 +22,12 @@ from maa.store.account import Account
 from maa.store.adopt.gather import Options, gather, read_file
 from maa.store.adopt.plan import Known, Plan, Verdict, planned
 from maa.store.errors import InvalidName, MailboxGone, MessageGone, TooManyKeywords
-from maa.store.folders import Folders
 from maa.store.foreign import courier, dovecot, uw
 from maa.store.index import Adopted, Counters, DetailRow, Index
-from maa.store.maildir import Maildir
 from maa.store.maildrop import Maildrop
-from maa.store.mbox import Mbox
-from maa.store.mbox_folders import MboxFolders
+from maa.store.maildrops import folders_of, maildrop_of
 from maa.store.names import INBOX, key
-from maa.store.places import MailPaths
+from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.snapshot import FlagTable
 
 ADOPTED: Final = "adopted"
@@ -58,21 +55,13 @@ class Adoption:
         paths = self.paths
         found: list[tuple[str, Maildrop]] = []
         if os.path.exists(paths.inbox):
-            found.append((INBOX, self._maildrop(paths.inbox, paths.inbox_format, inbox=True)))
+            found.append((INBOX, maildrop_of(paths, self.state, None)))
         if os.path.isdir(paths.folders):
-            folders: Folders | MboxFolders = Folders(paths.folders)
-            if paths.folders_format == "mbox":
-                folders = MboxFolders(paths.folders, paths.inbox)
             found += [
-                (folder.name, self._maildrop(folder.path, paths.folders_format, inbox=False))
-                for _, folder in sorted(folders.scan().folders.items())
+                (folder.name, maildrop_of(paths, self.state, folder.path))
+                for _, folder in sorted(folders_of(paths).scan().folders.items())
             ]
         return found
-
-    def _maildrop(self, path: str, form: str, *, inbox: bool) -> Maildrop:
-        if form == "mbox":
-            return Mbox(path, self.state, self.paths.locks, required=not inbox)
-        return Maildir(path)
 
     def plan(self, name: str, maildrop: Maildrop, known: Known, given: Given = _nothing) -> Plan:
         """What adopting the mailbox would do."""
@@ -97,8 +86,8 @@ class Adoption:
 
     def subscriptions(self) -> list[str] | None:
         """The names that were subscribed with the old server; None: it left no list."""
-        folders, form = self.paths.folders, self.paths.folders_format
-        separator = "/" if form == "mbox" else "."
+        folders = self.paths.folders
+        separator = "/" if self.paths.folders_format in MBOX_FORMATS else "."
         for source, path, read in (
             ("dovecot", f"{folders}/subscriptions", lambda data: self._dovecot(data, separator)),
             ("dovecot", f"{folders}/.subscriptions", lambda data: self._dovecot(data, separator)),
