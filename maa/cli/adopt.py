@@ -12,9 +12,9 @@ from typing import Final
 
 from maa.auth.errors import AuthUnavailable
 from maa.auth.password_file import PasswordFile
-from maa.auth.saslauthd import Saslauthd
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
+from maa.service.server import authenticator_of, places_of
 from maa.store.accounts import Accounts
 from maa.store.adopt.apply import Adoption, adopt
 from maa.store.adopt.gather import SOURCES, Options
@@ -82,8 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"maa adopt: {error}", file=sys.stderr)
         return 1
     options = Options(arguments.source, arguments.uidl_format, arguments.replace)
-    mail = config.mail
-    places = MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks)
+    places = places_of(config)
     accounts = Accounts(str(config.state), places, Watcher(), neighbours=True)
     failed = 0
     with closing(accounts):
@@ -105,17 +104,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _users(config: Config, arguments: argparse.Namespace) -> Iterator[User]:
-    auth = config.auth
-    passwords = PasswordFile(str(auth.password_file.path))
     if arguments.all:
-        if "password-file" not in auth.sources:
+        if "password-file" not in config.auth.sources:
             raise _Fault("--all needs a password file: name the users by --user")
-        yield from passwords.users()
+        yield from PasswordFile(str(config.auth.password_file.path)).users()
         return
+    authenticator = authenticator_of(config)
     for name in arguments.user:
-        found = passwords.find(name) if "password-file" in auth.sources else None
-        if found is None and "saslauthd" in auth.sources:
-            found = Saslauthd(str(auth.saslauthd.socket), auth.saslauthd.realm).find(name)
+        found = authenticator.find(name)
         if found is None:
             raise _Fault(f"there is no user {name}")
         yield found

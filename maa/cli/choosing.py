@@ -11,9 +11,9 @@ from typing import Final
 
 from maa.service.config import Config
 from maa.service.reading import load
-from maa.service.server import authenticator_of
+from maa.service.server import authenticator_of, places_of
 from maa.store.identity import Identity
-from maa.store.places import MailPaths, MailPlaces
+from maa.store.places import MailPaths
 from maa.user import User
 
 CONFIG: Final = Path("/etc/maa/maa.toml")
@@ -41,12 +41,6 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--user", action="append", metavar="USER", help="a user; may be repeated")
     who.add_argument("--all", action="store_true", help="every user who ever logged in")
-
-
-def places_of(config: Config) -> MailPlaces:
-    """Where the mail is."""
-    mail = config.mail
-    return MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks)
 
 
 def chosen(arguments: argparse.Namespace) -> tuple[Config, list[Chosen], int]:

@@ -23,10 +23,9 @@ from maa.pop3.session import Session as Pop3Session
 from maa.pop3.states import Pop3Settings
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
-from maa.service.server import authenticator_of
+from maa.service.server import authenticator_of, places_of
 from maa.store.accounts import Accounts
 from maa.store.errors import StoreError
-from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.transport.rawlog import Record, read_recording
 from maa.user import User
@@ -210,8 +209,7 @@ def _session(accounts: Accounts, user: User, pop3: bool) -> Client:
 
 def _copied(config: Config, user: User, directory: str) -> tuple[Accounts, User]:
     """The user's mail and index in a directory of their own, and accounts that know only these."""
-    mail = config.mail
-    places = MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks)
+    places = places_of(config)
     paths = places.of(user)
     inbox, folders = os.path.join(directory, "inbox"), os.path.join(directory, "folders")
     state = os.path.join(directory, "state")

@@ -23,10 +23,9 @@ from maa.service.config import Config
 from maa.service.growth import DAY_SECONDS, History, Outlook, Sample, reached
 from maa.service.partitions import Partition
 from maa.service.reading import ConfigError, load
-from maa.service.server import sources_of
+from maa.service.server import places_of, sources_of
 from maa.store.errors import StoreError
 from maa.store.identity import Identity
-from maa.store.places import MailPlaces
 from maa.store.survey import Counted, limits_of, surveyed
 from maa.user import User, usable_name
 
@@ -122,12 +121,10 @@ def _users(config: Config, wanted: list[str] | None) -> Iterator[User]:
 
 
 def _say_user(user: User, config: Config, found: _Found, *, brief: bool) -> None:
-    mail = config.mail
     usage = Usage()
     lines = []
     try:
-        places = MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota)
-        paths = places.of(user)
+        paths = places_of(config).of(user)
         with Identity.of(user):
             mailboxes = list(surveyed(paths))
             limits = limits_of(paths)

@@ -96,10 +96,9 @@ class Server(Service):
         self._watchdog = Watchdog(self.sessions, reactor)
         self._watcher = Watcher()
         self._hints = HintReader(self._watcher)
-        mail = config.mail
         self._accounts = Accounts(
             str(config.state),
-            MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota),
+            places_of(config),
             self._watcher,
             neighbours=seat is not None,
         )
@@ -262,6 +261,12 @@ class Server(Service):
 def certificate_of(tls: Tls) -> Certificate | None:
     """The configured certificate, read now."""
     return Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
+
+
+def places_of(config: Config) -> MailPlaces:
+    """Where users' mail is, as configured."""
+    mail = config.mail
+    return MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota)
 
 
 def authenticator_of(config: Config) -> Authenticator:
