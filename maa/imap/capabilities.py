@@ -50,6 +50,9 @@ CAPABILITIES: Final = (
     Capability(b"QUOTA", "RFC 9208"),
     Capability(b"QUOTA=RES-STORAGE", "RFC 9208"),
     Capability(b"QUOTA=RES-MESSAGE", "RFC 9208"),
+    Capability(b"ESEARCH", "RFC 4731"),
+    Capability(b"SEARCHRES", "RFC 5182"),
+    Capability(b"WITHIN", "RFC 5032"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

@@ -10,11 +10,12 @@ from dataclasses import replace
 from maa.conversation import SLOW
 from maa.imap.commands import Copy, Expunge, Store
 from maa.imap.enabling import condstore
-from maa.imap.responses import ProtocolError, Refused, untagged
+from maa.imap.message_sets import positions_of
+from maa.imap.responses import Refused, untagged
 from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import flag_lines, modseq_lines, rendered
-from maa.message.numbers import NumberSet, written
+from maa.message.numbers import written
 from maa.store.errors import MailboxGone, MailboxNotFound
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import Copied, Stored, Unchanged
@@ -24,7 +25,7 @@ from maa.store.view import FlagsChanged
 def store(state: Selected, command: Store) -> Answer:
     """STORE (RFC 3501 §6.4.6)."""
     _check_writable(state)
-    positions = positions_of(state, command.messages, command.by_uid)
+    positions = yield from positions_of(state, command.messages, command.by_uid)
     since = command.unchanged_since
     if since is not None:
         state = yield from condstore(state)
@@ -84,7 +85,7 @@ def _no(issued: bool) -> bytes:
 
 def copy(state: Selected, command: Copy) -> Answer:
     """COPY: all or nothing (RFC 3501 §6.4.7; R125)."""
-    uids = _living(state, command)
+    uids = yield from _living(state, command)
     if uids is None:
         return _issued(state)
     target = yield from existing(state, command.mailbox)
@@ -99,7 +100,7 @@ def copy(state: Selected, command: Copy) -> Answer:
 def move(state: Selected, command: Copy) -> Answer:
     """MOVE: COPYUID first, then the EXPUNGEs, which the session tells (RFC 6851 §4.3; R127)."""
     _check_writable(state)
-    uids = _living(state, command)
+    uids = yield from _living(state, command)
     if uids is None:
         return _issued(state)
     target = yield from existing(state, command.mailbox)
@@ -119,22 +120,12 @@ def expunge(state: Selected, command: Expunge) -> Answer:
     if command.uids is None:
         uids = None
     else:
-        positions = command.uids.positions_of_uids(state.view.uids)
+        positions = yield from positions_of(state, command.uids, by_uid=True)
         uids = [state.view.uids[position] for position in positions]
     yield SLOW
     mailbox.sync()
     mailbox.expunge(uids)
     return Done(state, b"EXPUNGE completed")
-
-
-def positions_of(state: Selected, messages: NumberSet, by_uid: bool) -> Sequence[int]:
-    """Positions in the view; a number that is none is BAD, a UID that is none ignored (R015)."""
-    if by_uid:
-        return messages.positions_of_uids(state.view.uids)
-    try:
-        return messages.positions_of_numbers(len(state.view))
-    except ValueError:
-        raise ProtocolError("there is no such message") from None
 
 
 def existing(state: Authenticated | Selected, name: str) -> Generator[Said, Input | None, Mailbox]:
@@ -169,10 +160,10 @@ def copyuid(copied: Copied) -> bytes:
     )
 
 
-def _living(state: Selected, command: Copy) -> list[int] | None:
+def _living(state: Selected, command: Copy) -> Generator[Said, Input | None, list[int] | None]:
     """UIDs to copy; None when one is gone that the client named by its number (R067)."""
     view = state.view
-    positions = positions_of(state, command.messages, command.by_uid)
+    positions = yield from positions_of(state, command.messages, command.by_uid)
     living = [view.uids[position] for position in positions if view.index(position) is not None]
     if len(living) != len(positions) and not command.by_uid:
         return None

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from maa.imap import fetch_items, modifiers, search_keys
+from maa.imap import fetch_items, modifiers, search_keys, search_results
 from maa.imap.fetch_items import Datum, Item
 from maa.imap.grammar import Cursor
 from maa.imap.modifiers import UNMODIFIED, FetchModifiers, SelectParameters
 from maa.imap.responses import ProtocolError
 from maa.imap.search_keys import Key
+from maa.imap.search_results import ReturnOptions
 from maa.message.dates import parse_internal
 from maa.message.flags import NONE, Flags
-from maa.message.numbers import NumberSet
+from maa.message.numbers import MessageSet
 from maa.store.snapshot import StoreMode
 
 ID_FIELDS_MAX = 64
@@ -158,14 +159,14 @@ class Append(Command):
 class Expunge(Command):
     """EXPUNGE (RFC 3501 §6.4.3), or UID EXPUNGE with its set (RFC 4315 §2.1)."""
 
-    uids: NumberSet | None
+    uids: MessageSet | None
 
 
 @dataclass(frozen=True, slots=True)
 class Store(Command):
     """STORE and UID STORE (RFC 3501 §6.4.6)."""
 
-    messages: NumberSet
+    messages: MessageSet
     by_uid: bool
     mode: StoreMode
     silent: bool
@@ -178,7 +179,7 @@ class Store(Command):
 class Copy(Command):
     """COPY, MOVE and their UID forms (RFC 3501 §6.4.7, RFC 6851)."""
 
-    messages: NumberSet
+    messages: MessageSet
     by_uid: bool
     mailbox: str
 
@@ -187,7 +188,7 @@ class Copy(Command):
 class Fetch(Command):
     """FETCH and UID FETCH (RFC 3501 §6.4.5)."""
 
-    messages: NumberSet
+    messages: MessageSet
     by_uid: bool
     items: tuple[Item, ...]
     modifiers: FetchModifiers = UNMODIFIED
@@ -200,9 +201,10 @@ class Fetch(Command):
 
 @dataclass(frozen=True, slots=True)
 class Search(Command):
-    """SEARCH and UID SEARCH (RFC 3501 §6.4.4)."""
+    """SEARCH and UID SEARCH (RFC 3501 §6.4.4), perhaps extended (RFC 4731 §3.1)."""
 
     by_uid: bool
+    options: ReturnOptions | None
     charset: bytes | None
     key: Key
 
@@ -405,7 +407,7 @@ def expunge(tag: bytes, cursor: Cursor) -> Expunge:
 def uid_expunge(tag: bytes, cursor: Cursor) -> Expunge:
     """SP sequence-set."""
     cursor.space()
-    uids = cursor.sequence_set()
+    uids = cursor.message_set()
     cursor.end()
     return Expunge(tag, uids)
 
@@ -413,7 +415,7 @@ def uid_expunge(tag: bytes, cursor: Cursor) -> Expunge:
 def store(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Store:
     """SP sequence-set [SP store-modifiers] SP store-att-flags."""
     cursor.space()
-    messages = cursor.sequence_set()
+    messages = cursor.message_set()
     cursor.space()
     since = modifiers.unchanged_since(cursor)
     match = cursor.remaining_match(_STORE_MODE)
@@ -434,7 +436,7 @@ def uid_store(tag: bytes, cursor: Cursor) -> Store:
 def copy(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Copy:
     """SP sequence-set SP mailbox, for COPY and MOVE."""
     cursor.space()
-    messages = cursor.sequence_set()
+    messages = cursor.message_set()
     cursor.space()
     mailbox = cursor.mailbox()
     cursor.end()
@@ -449,7 +451,7 @@ def uid_copy(tag: bytes, cursor: Cursor) -> Copy:
 def fetch(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Fetch:
     """SP sequence-set SP fetch items [SP fetch-modifiers]."""
     cursor.space()
-    messages = cursor.sequence_set()
+    messages = cursor.message_set()
     cursor.space()
     items = fetch_items.parse_items(cursor)
     found = modifiers.fetch_modifiers(cursor, by_uid)
@@ -463,11 +465,12 @@ def uid_fetch(tag: bytes, cursor: Cursor) -> Fetch:
 
 
 def search(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Search:
-    """[SP "CHARSET" SP astring] 1*(SP search-key)."""
+    """[SP "RETURN" SP "(" options ")"] [SP "CHARSET" SP astring] 1*(SP search-key)."""
     cursor.space()
+    options = search_results.parse_return(cursor)
     charset, key = search_keys.parse_search(cursor)
     cursor.end()
-    return Search(tag, by_uid, charset, key)
+    return Search(tag, by_uid, options, charset, key)
 
 
 def uid_search(tag: bytes, cursor: Cursor) -> Search:

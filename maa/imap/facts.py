@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from maa.imap.search_keys import HasFlag, InHeader, InSet, Internal, Sent, Size
+from maa.imap.search_keys import HasFlag, InHeader, Internal, Measure, Measured, Sent, Size
 from maa.message import headers
 from maa.message.addresses import parse
 from maa.message.dates import sent_date
@@ -39,13 +39,6 @@ _EPOCH: Final = datetime.date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86400
 
 
-def numbered(leaf: InSet, view: View) -> set[int]:
-    """Positions of a set; numbers that no message has match nothing (R178)."""
-    uids = view.uids
-    numbers = uids if leaf.by_uid else range(1, len(uids) + 1)
-    return set(leaf.numbers.positions_of_uids(numbers))
-
-
 def flagged(leaf: HasFlag, view: View, positions: Iterable[int]) -> set[int]:
     """Messages with the flag, as this session was told of it (R184)."""
     if leaf.flag == RECENT:
@@ -63,23 +56,23 @@ def _has(flags: Iterable[str], wanted: str) -> bool:
     return any(flag.lower() == wanted for flag in flags)
 
 
-def measured(leaf: Size | Internal, values: Mapping[int, int | None]) -> set[int]:
+def measured(leaf: Measured, values: Mapping[int, int | None], now: float) -> set[int]:
     """Messages whose size or internal date is as asked; unknown ones match nothing."""
     holds = leaf.comparison.holds
-    if isinstance(leaf, Size):
-        octets = leaf.octets
-        return {p for p, size in values.items() if size is not None and holds(size, octets)}
-    day = leaf.day.toordinal() - _EPOCH
-    return {
-        p for p, date in values.items() if date is not None and holds(date // _DAY_SECONDS, day)
-    }
+    if isinstance(leaf, Internal):
+        day = leaf.day.toordinal() - _EPOCH
+        return {
+            p for p, date in values.items() if date is not None and holds(date // _DAY_SECONDS, day)
+        }
+    wanted = leaf.octets if isinstance(leaf, Size) else int(now) - leaf.seconds
+    return {p for p, value in values.items() if value is not None and holds(value, wanted)}
 
 
 def remembered_measures(
-    leaf: Size | Internal, view: View, positions: Iterable[int]
+    measure: Measure, view: View, positions: Iterable[int]
 ) -> dict[int, int | None] | None:
     """Sizes or dates from memory; None when some are not there."""
-    values = view.snapshot.sizes if isinstance(leaf, Size) else view.snapshot.dates
+    values = view.snapshot.sizes if measure is Measure.SIZE else view.snapshot.dates
     if not view.aligned or UNKNOWN in values:
         return None
     return {position: values[position] for position in positions}

@@ -35,6 +35,7 @@ from maa.imap.columns import (
 from maa.imap.commands import Fetch
 from maa.imap.enabling import condstore
 from maa.imap.fetch_items import Datum, Item
+from maa.imap.message_sets import positions_of
 from maa.imap.opened import OneByOne
 from maa.imap.plan import FACTS, IN_MEMORY, Plan, Progress
 from maa.imap.responses import ProtocolError, failure
@@ -42,6 +43,7 @@ from maa.imap.states import Answer, Done, Enabled, Selected
 from maa.imap.updates import LARGE, rendered
 from maa.imap.vanished import vanished_earlier
 from maa.message.flags import SEEN, interned
+from maa.message.numbers import SAVED
 from maa.store.errors import MailboxGone, StoreError
 from maa.store.mailbox import Mailbox
 from maa.store.snapshot import StoreMode
@@ -57,18 +59,13 @@ def fetch(state: Selected, command: Fetch) -> Answer:
     if command.asks_modseq:
         state = yield from condstore(state)
     view = state.view
-    if command.by_uid:
-        positions = command.messages.positions_of_uids(view.uids)
-    else:
-        try:
-            positions = command.messages.positions_of_numbers(len(view))
-        except ValueError:
-            raise ProtocolError("there is no such message") from None
+    positions = yield from positions_of(state, command.messages, command.by_uid)
     since = command.modifiers.changed_since
     items = command.items
     if since is not None:
         if command.modifiers.vanished:
-            known = command.messages.resolved(view.snapshot.uidnext - 1)
+            named = state.saved if command.messages is SAVED else command.messages
+            known = named.resolved(view.snapshot.uidnext - 1)
             yield from vanished_earlier(state.mailbox, view, known, since)
         positions = yield from _changed(view, positions, since)
         items = (*items, Datum.MODSEQ)  # R165

@@ -15,7 +15,7 @@ from maa.imap.responses import ProtocolError, Refused
 from maa.imap.states import Literal
 from maa.message import flags as message_flags
 from maa.message.flags import KEYWORD_OCTETS_MAX, RECENT, SYSTEM_FLAGS, Flags
-from maa.message.numbers import MAX_MOD_SEQUENCE, MAX_NUMBER, NumberSet
+from maa.message.numbers import MAX_MOD_SEQUENCE, MAX_NUMBER, SAVED, MessageSet, NumberSet
 
 # RFC 3501 §9. ATOM-CHAR: any CHAR except atom-specials, which are ( ) { SP CTL % * " \ ].
 ATOM = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
@@ -176,6 +176,10 @@ class Cursor:
             return NumberSet.parse(self._token(_SEQUENCE_SET, "a message set"))
         except ValueError as error:
             raise ProtocolError(f"invalid message set: {error}") from None
+
+    def message_set(self) -> MessageSet:
+        """A sequence-set, or `$` (RFC 5182 §3)."""
+        return SAVED if self.take(b"$") else self.sequence_set()
 
     def mailbox(self) -> str:
         """A mailbox name as the client spelled it, but decoded (INBOX may be in any case)."""

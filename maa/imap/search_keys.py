@@ -19,7 +19,7 @@ from typing import Final
 from maa.imap.grammar import Cursor
 from maa.imap.responses import ProtocolError
 from maa.message import flags as message_flags
-from maa.message.numbers import NumberSet
+from maa.message.numbers import SAVED, MessageSet
 from maa.message.text import charset_decoder
 
 KEYS_MAX = 1000
@@ -35,6 +35,7 @@ class Comparison(Enum):
     EQUAL = "="
     MORE = ">"
     SINCE = ">="
+    UNTIL = "<="
 
     def holds(self, one: int, other: int) -> bool:
         """Whether `one` relates so to `other`."""
@@ -46,6 +47,7 @@ _RELATIONS: Final[dict[Comparison, Callable[[int, int], bool]]] = {
     Comparison.EQUAL: operator.eq,
     Comparison.MORE: operator.gt,
     Comparison.SINCE: operator.ge,
+    Comparison.UNTIL: operator.le,
 }
 
 
@@ -79,9 +81,9 @@ class HasFlag:
 
 @dataclass(frozen=True, slots=True)
 class InSet:
-    """A set of sequence numbers or UIDs; those that do not exist match nothing (R178)."""
+    """A set of sequence numbers or UIDs, or `$`; what does not exist matches nothing (R178)."""
 
-    numbers: NumberSet
+    numbers: MessageSet
     by_uid: bool
 
 
@@ -99,6 +101,14 @@ class Internal:
 
     comparison: Comparison
     day: datetime.date
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """OLDER and YOUNGER: INTERNALDATE to the second, that long before now (RFC 5032 §2)."""
+
+    comparison: Comparison
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +166,27 @@ class ThreadId:
 
 
 Indexed = Modified | Saved | EmailId | ThreadId
-Leaf = HasFlag | InSet | Size | Internal | Sent | InHeader | InMessage | Indexed
+
+
+class Measure(Enum):
+    """A number that the mailbox has of each message."""
+
+    SIZE = "RFC822.SIZE"
+    DATE = "INTERNALDATE"
+
+
+Measured = Size | Internal | Age
+Leaf = HasFlag | InSet | Measured | Sent | InHeader | InMessage | Indexed
 Key = All | Any | Not | Leaf
 
+
+def measure_of(leaf: Measured) -> Measure:
+    """What a condition compares."""
+    return Measure.SIZE if isinstance(leaf, Size) else Measure.DATE
+
+
 _WORD = re.compile(rb"[A-Za-z]+")
-_SET = re.compile(rb"(?=[0-9*])")
+_SET = re.compile(rb"(?=[0-9*$])")
 _DATE = re.compile(rb'("?)([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\1')
 _MONTHS: Final = (b"JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC").split()
 _FLAGS: Final = {
@@ -195,6 +221,7 @@ _SAVED: Final = {
 }
 _OBJECT_IDS: Final[dict[bytes, Callable[[str], Key]]] = {b"EMAILID": EmailId, b"THREADID": ThreadId}
 _SIZES: Final = {b"LARGER": Comparison.MORE, b"SMALLER": Comparison.LESS}
+_AGES: Final = {b"OLDER": Comparison.UNTIL, b"YOUNGER": Comparison.SINCE}
 _FIELDS: Final = frozenset((b"BCC", b"CC", b"FROM", b"SUBJECT", b"TO"))
 _WITH_ARGUMENTS: Final = frozenset(
     (
@@ -204,6 +231,7 @@ _WITH_ARGUMENTS: Final = frozenset(
         *_SAVED,
         *_OBJECT_IDS,
         b"MODSEQ",
+        *_AGES,
         b"BODY",
         b"TEXT",
         b"UID",
@@ -236,7 +264,7 @@ def names_numbers(key: Key) -> bool:
                 waiting.extend(keys)
             case Not(inner):
                 waiting.append(inner)
-            case InSet(by_uid=False):
+            case InSet(numbers, by_uid=False) if numbers is not SAVED:
                 return True
     return False
 
@@ -291,7 +319,7 @@ class _Reader:
             self._stack.append(_Open(b"("))
             return None
         if self._cursor.remaining_match(_SET) is not None:
-            return InSet(self._cursor.sequence_set(), by_uid=False)
+            return InSet(self._cursor.message_set(), by_uid=False)
         match = self._cursor.remaining_match(_WORD)
         word = match.group().upper() if match else b""
         if word in (b"NOT", b"OR"):
@@ -340,6 +368,8 @@ class _Reader:
             return InMessage(self._text(), with_header=word == b"TEXT")
         if word in _SIZES:
             return Size(_SIZES[word], cursor.number())
+        if word in _AGES:
+            return Age(_AGES[word], cursor.nz_number())
         if word in _DATES:
             internal, comparison = _DATES[word]
             day = self._date()
@@ -351,7 +381,7 @@ class _Reader:
         if word == b"MODSEQ":
             return self._modified()
         if word == b"UID":
-            return InSet(cursor.sequence_set(), by_uid=True)
+            return InSet(cursor.message_set(), by_uid=True)
         if word in (b"KEYWORD", b"UNKEYWORD"):
             keyword = HasFlag(cursor.atom().decode("ascii"))
             return keyword if word == b"KEYWORD" else Not(keyword)

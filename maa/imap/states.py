@@ -8,12 +8,14 @@ changes that may be told at the end of this command, and the tagged line (see `s
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from maa.conversation import Peer, Request, Step
+from maa.message.numbers import NOTHING, NumberSet
 
 if TYPE_CHECKING:
     from maa.auth.credentials import Authenticator
@@ -55,6 +57,8 @@ class Connection:
     """Thread-safe: have the transport call `poke` and `steps`; for `Mailbox.listen`."""
     compressed: bool = False
     """COMPRESS was said (RFC 4978)."""
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch, for what is asked relative to it (RFC 5032)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class Selected:
     enabled: Enabled = Enabled()
     watching: Watching | None = None
     """What NOTIFY asked for, once it was used (RFC 5465)."""
+    saved: NumberSet = NOTHING
+    """The UIDs that `$` stands for (RFC 5182 §2.1); see `message_sets.saved`."""
 
     def left(self) -> Authenticated:
         """The state without the mailbox; what is enabled stays."""

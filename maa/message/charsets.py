@@ -28,7 +28,8 @@ CHARSETS: Final = frozenset(
     koi8-r koi8-u koi8-t kz1048 ptcp154
     cp437 cp737 cp775 cp850 cp852 cp855 cp857 cp858 cp860 cp861 cp862 cp863 cp864 cp865 cp866
     cp869 cp720 cp1006 cp1125 mac-roman mac-cyrillic mac-greek mac-latin2 mac-turkish mac-iceland
-    hp-roman8
+    mac-arabic mac-croatian mac-farsi mac-romanian hp-roman8 palmos
+    cp037 cp273 cp424 cp500 cp856 cp875 cp1026 cp1140
     """.split()  # noqa: SIM905 - words read better than a list of strings
 )
 """What `codecs.lookup(...).name` may be."""

@@ -6,7 +6,8 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NewType
+from enum import Enum
+from typing import Final, NewType
 
 Uid = NewType("Uid", int)
 """Unsigned 32 bit, ascending in order of arrival, never reused (RFC 3501 §2.3.1.1)."""
@@ -78,6 +79,17 @@ class NumberSet:
         if not exists or pairs[0][0] < 1 or pairs[-1][1] > exists:
             raise ValueError("no such message")
         return _joined([range(low - 1, high) for low, high in pairs])
+
+
+class Saved(Enum):
+    """`$`, the messages that a SEARCH saved (RFC 5182 §2.1)."""
+
+    SAVED = "$"
+
+
+SAVED: Final = Saved.SAVED
+NOTHING: Final = NumberSet(())
+MessageSet = NumberSet | Saved
 
 
 def _joined(spans: list[range]) -> Sequence[int]:

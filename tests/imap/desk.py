@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from maa.conversation import SLOW
+from maa.conversation import SLOW, Peer
 from maa.imap import commands
 from maa.imap.fetch import fetch
 from maa.imap.grammar import Cursor
 from maa.imap.search import search
-from maa.imap.states import Answer, Done, Selected
+from maa.imap.states import Answer, Connection, Done, ImapSettings, Selected
 from maa.store.mailbox import Mailbox
 from maa.store.view import View
 from store.boxes import Boxes
@@ -47,8 +47,14 @@ class Desk:
         self.arrived = 0
         self.deliver(*messages)
         view = View.of(self.mailbox, claims=False)
-        # Neither handler looks at the account or the connection.
-        self.state = Selected(cast(Any, None), self.mailbox, view, read_only, cast(Any, None))
+        # No handler looks at the account, and of the connection only at the time.
+        nobody: Any = None
+        connection = Connection(
+            nobody, nobody, Peer("127.0.0.1", False, True, "desk"), ImapSettings(),
+            wake=lambda: None, now=lambda: self.now,
+        )  # fmt: skip
+        self.now = 1_000_000_000.0
+        self.state = Selected(nobody, self.mailbox, view, read_only, connection)
         self.slow = 0
         """How often the last command said that it may block."""
         self.pieces: list[bytes] = []
