@@ -53,6 +53,10 @@ CAPABILITIES: Final = (
     Capability(b"ESEARCH", "RFC 4731"),
     Capability(b"SEARCHRES", "RFC 5182"),
     Capability(b"WITHIN", "RFC 5032"),
+    Capability(b"SORT", "RFC 5256"),
+    Capability(b"SORT=DISPLAY", "RFC 5957"),
+    Capability(b"ESORT", "RFC 5267"),
+    Capability(b"I18NLEVEL=1", "RFC 5255"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

@@ -269,6 +269,13 @@ def names_numbers(key: Key) -> bool:
     return False
 
 
+def parse_program(cursor: Cursor) -> tuple[bytes, Key]:
+    """`charset 1*(SP search-key)`, as SORT and THREAD have it (RFC 5256 §5)."""
+    charset = cursor.astring()
+    cursor.space()
+    return charset, _Reader(cursor, _decoder(charset)).read()
+
+
 def known_charset(charset: bytes | None) -> bool:
     """Whether texts in this charset can be read; None is UTF-8, of which US-ASCII is a part."""
     return charset is None or charset_decoder(charset) is not None

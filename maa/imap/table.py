@@ -24,6 +24,7 @@ from maa.imap import (
     notify_command,
     quota,
     search,
+    sort,
     status,
 )
 from maa.imap import select as selecting
@@ -99,6 +100,8 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"UID EXPUNGE": Row(commands.uid_expunge, _IN, changes.expunge, _UID),
     b"SEARCH": Row(commands.search, _IN, search.search, _HELD),
     b"UID SEARCH": Row(commands.uid_search, _IN, search.search, _UID),
+    b"SORT": Row(sort.parse, _IN, sort.sort, _HELD),
+    b"UID SORT": Row(sort.parse_by_uid, _IN, sort.sort, _UID),
     b"FETCH": Row(commands.fetch, _IN, fetch.fetch, _HELD),
     b"UID FETCH": Row(commands.uid_fetch, _IN, fetch.fetch, _UID),
     b"STORE": Row(commands.store, _IN, changes.store, _HELD),

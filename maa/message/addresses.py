@@ -73,6 +73,14 @@ def parse(value: bytes) -> tuple[Address, ...]:
     return tuple(found)
 
 
+def first(value: bytes) -> Address | None:
+    """The first of `parse`, for which the others need not be read."""
+    match = _PLAIN.match(value)
+    if match is None:
+        return next(_Reader(value, 0).addresses(), None)
+    return parse(match.group())[0]
+
+
 class _Reader:
     """Reads what the plain form does not cover, one token after the other."""
 

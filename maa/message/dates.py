@@ -15,6 +15,8 @@ MONTHS: Final = (
 _NUMBER: Final = {month.lower(): number for number, month in enumerate(MONTHS, 1)}
 _MONTH = rb"(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
 _DAY_SECONDS: Final = 86400
+_EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
+_LAST_ORDINAL: Final = datetime.date.max.toordinal()
 
 _COMMENT: Final = re.compile(rb"\([^()]*+\)")
 _DATE: Final = re.compile(
@@ -27,6 +29,16 @@ _ASCTIME: Final = re.compile(
     rb"(?:[0-9:]+\s+(?:[a-z]{3,4}\s+)?)?([0-9]{4})(?![0-9])" % _MONTH,
     re.IGNORECASE,
 )
+_CLOCK: Final = re.compile(
+    rb"\s*,?\s+([0-9]{1,2}):([0-9]{2})(?::([0-9]{2}))?(?![0-9:])(?:[.,][0-9]+)?"
+    rb"\s*(?:([+-])([0-9]{2})([0-9]{2})(?![0-9])|([A-Za-z]{1,5})\b)?"
+)
+_ASCTIME_CLOCK: Final = re.compile(
+    rb"(\s[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)(?:\s+([A-Za-z]{3,4}))?\s"
+)
+_ZONE_HOURS: Final = {  # RFC 5322 §4.3; all others say nothing, so are UTC
+    b"EST": -5, b"EDT": -4, b"CST": -6, b"CDT": -5, b"MST": -7, b"MDT": -6, b"PST": -8, b"PDT": -7,
+}  # fmt: skip
 _INTERNAL: Final = re.compile(
     rb'"?( ?[0-9]|[0-9]{2})-%b-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) '
     rb'([+-])([0-9]{2})([0-9]{2})"?' % _MONTH,
@@ -36,21 +48,60 @@ _INTERNAL: Final = re.compile(
 
 def sent_date(value: bytes) -> datetime.date | None:
     """The day the Date field's own text names, whatever its time and zone (R182)."""
-    text = _COMMENT.sub(b" ", value[:1000])
+    found = _sent(value)
+    return found[0] if found else None
+
+
+def sent_time(value: bytes) -> int | None:
+    """Seconds since 1970 of the Date field in UTC; None when no day can be read (RFC 5256 §2.2).
+
+    A zone that is none counts as UTC, a time that is none as midnight.
+    """
+    found = _sent(value)
+    if found is None:
+        return None
+    day, clock = found
+    seconds = (day.toordinal() - _EPOCH_ORDINAL) * _DAY_SECONDS
+    match = _CLOCK.match(clock)
+    if match is None:
+        return seconds
+    hour, minute, second, sign, zone_hours, zone_minutes, zone = match.groups()
+    if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
+        return seconds
+    seconds += int(hour) * 3600 + int(minute) * 60 + int(second or 0)
+    if zone is not None:
+        return seconds - _ZONE_HOURS.get(zone.upper(), 0) * 3600
+    if sign is None or int(zone_minutes) > 59 or int(zone_hours) > 23:
+        return seconds
+    offset = int(zone_hours) * 3600 + int(zone_minutes) * 60
+    return seconds - offset if sign == b"+" else seconds + offset
+
+
+def _sent(value: bytes) -> tuple[datetime.date, bytes] | None:
+    """The day of a Date field, and the text of its time and zone."""
+    text = value[:1000]
+    if b"(" in text:
+        text = _COMMENT.sub(b" ", text)
     match = _DATE.match(text)
     if match is not None:
         day, month, year = match.groups()
+        clock = text[match.end() :]
     else:
         match = _ASCTIME.match(text)
         if match is None:
             return None
         month, day, year = match.groups()
+        between = _ASCTIME_CLOCK.search(text, match.end(2))
+        clock = b""
+        if between is not None:
+            clock = b"%b %b" % (between.group(1), between.group(2) or text[match.end() :])
     number = int(year)
     if len(year) == 2:  # RFC 5322 §4.3, obs-year
         number += 2000 if number < 50 else 1900
     elif len(year) == 3:
         number += 1900
-    return _date(number, _NUMBER[month.lower()], int(day))
+    date = _date(number, _NUMBER[month.lower()], int(day))
+    return (date, clock) if date else None
 
 
 def _date(year: int, month: int, day: int) -> datetime.date | None:
@@ -85,10 +136,6 @@ def internal(epoch: int) -> bytes:
         second // 60 % 60,
         second % 60,
     )
-
-
-_EPOCH_ORDINAL: Final = datetime.date(1970, 1, 1).toordinal()
-_LAST_ORDINAL: Final = datetime.date.max.toordinal()
 
 
 @lru_cache(maxsize=8192)

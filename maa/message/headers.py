@@ -23,12 +23,21 @@ _LINE_END: Final = re.compile(rb"\r\n(?![ \t])")
 _BLANKS: Final = b" \t\r\n"
 _FOLD: Final = re.compile(rb"[ \t]*+\r\n[ \t]*+")
 _BLANK_RUN: Final = re.compile(rb"[ \t\r\n]{2,}+|[\t\r]")
-# Early releases of Python 3.11, Debian 12's among them, go on behind the failed last turn of a
-# possessive group instead of before it: so here and elsewhere each turn fails at its first step.
-_ENVELOPE: Final = re.compile(
-    rb"\r\n(date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id)[ \t]*+:[ \t]*+"
-    rb"((?:[^\r]++|\r\n[ \t]|(?=\r[^\n])\r|\r\Z)*+)",
-    re.IGNORECASE,
+
+
+def field_pattern(names: bytes) -> re.Pattern[bytes]:
+    """Finds fields by their `|`-separated names: name and folded value; each behind a line end."""
+    # Early releases of Python 3.11, Debian 12's among them, go on behind the failed last turn of
+    # a possessive group instead of before it: so here and elsewhere each turn fails at its first
+    # step.
+    return re.compile(
+        rb"\r\n(%b)[ \t]*+:[ \t]*+((?:[^\r]++|\r\n[ \t]|(?=\r[^\n])\r|\r\Z)*+)" % names,
+        re.IGNORECASE,
+    )
+
+
+_ENVELOPE: Final = field_pattern(
+    b"date|subject|from|sender|reply-to|to|cc|bcc|in-reply-to|message-id"
 )
 
 

@@ -14,6 +14,11 @@ _WORD: Final = re.compile(
 )
 _NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/]++")
 _PADDING: Final = re.compile(rb"=++")
+# Whose upper case is not their title case, or not one character.
+_OTHERWISE: Final = re.compile(
+    "([\u00df\u0149\u01c4-\u01cc\u01f0-\u01f3\u0390\u03b0\u0587\u10d0-\u10ff\u1e96-\u1e9a"
+    "\u1f50-\u1f57\u1f80-\u1fff\ufb00-\ufb06\ufb13-\ufb17])"
+)
 
 
 def decoded(value: bytes) -> str:
@@ -52,6 +57,27 @@ def folded(text: str) -> str:
         return text.lower()
     # Case folding may leave text that is not in normal form, and decomposing upper case.
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+
+
+def casemapped(text: str) -> str:
+    """Text as i;unicode-casemap compares it (RFC 5051 §2): in title case, and decomposed.
+
+    Sorted by code points it is sorted as that collation wants it. Only mappings of one character
+    to one count: so a sharp s stays what it is.
+    """
+    if text.isascii():
+        return text.upper()
+    return unicodedata.normalize("NFKD", _capitals(text))
+
+
+def _capitals(text: str) -> str:
+    """Each character in title case, as far as that is one character."""
+    if _OTHERWISE.search(text) is None:
+        return text.upper()
+    pieces = _OTHERWISE.split(text)
+    pieces[::2] = [piece.upper() for piece in pieces[::2]]
+    pieces[1::2] = [one.title() if len(one.title()) == 1 else one for one in pieces[1::2]]
+    return "".join(pieces)
 
 
 def base64_octets(text: bytes) -> bytes:

@@ -36,6 +36,7 @@ from maa.store.errors import MailboxGone, MessageGone, NoSpace, StoreError
 from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.maildrop import Maildrop
+from maa.store.memo import Memo
 from maa.store.page import Fact, Page
 from maa.store.snapshot import Copied, Snapshot, Stored, StoreMode, Unchanged
 from maa.store.view import View
@@ -65,6 +66,7 @@ class Mailbox:
         self._disk = Disk(self._page, maildrop, self._went_stale)
         self._untidy: set[int] = set()
         self._facts_due: list[Fact] = []
+        self.memo = Memo()
 
     @property
     def name(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from maa.conversation import SLOW, Peer
 from maa.imap import commands
+from maa.imap import sort as sorting
 from maa.imap.fetch import fetch
 from maa.imap.grammar import Cursor
 from maa.imap.search import search
@@ -22,6 +23,8 @@ HANDLERS: dict[str, tuple[Any, Any]] = {
     "UID FETCH": (commands.uid_fetch, fetch),
     "SEARCH": (commands.search, search),
     "UID SEARCH": (commands.uid_search, search),
+    "SORT": (sorting.parse, sorting.sort),
+    "UID SORT": (sorting.parse_by_uid, sorting.sort),
 }
 
 
@@ -94,7 +97,7 @@ class Desk:
     def found(self, line: bytes, *literals: bytes) -> list[int]:
         """What a SEARCH finds."""
         answer = self.ask(line, *literals)
-        assert answer.startswith(b"* SEARCH"), answer
+        assert answer.startswith((b"* SEARCH", b"* SORT")), answer
         assert answer.endswith(b"\r\n")
         return [int(number) for number in answer.split()[2:]]
 
