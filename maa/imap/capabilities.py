@@ -57,6 +57,9 @@ CAPABILITIES: Final = (
     Capability(b"SORT=DISPLAY", "RFC 5957"),
     Capability(b"ESORT", "RFC 5267"),
     Capability(b"I18NLEVEL=1", "RFC 5255"),
+    Capability(b"THREAD=REFERENCES", "RFC 5256"),
+    Capability(b"THREAD=ORDEREDSUBJECT", "RFC 5256"),
+    Capability(b"THREAD=REFS", "draft-ietf-morg-inthread"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

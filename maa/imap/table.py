@@ -26,6 +26,7 @@ from maa.imap import (
     search,
     sort,
     status,
+    thread,
 )
 from maa.imap import select as selecting
 from maa.imap.commands import Command
@@ -102,6 +103,8 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"UID SEARCH": Row(commands.uid_search, _IN, search.search, _UID),
     b"SORT": Row(sort.parse, _IN, sort.sort, _HELD),
     b"UID SORT": Row(sort.parse_by_uid, _IN, sort.sort, _UID),
+    b"THREAD": Row(thread.parse, _IN, thread.thread, _HELD),
+    b"UID THREAD": Row(thread.parse_by_uid, _IN, thread.thread, _UID),
     b"FETCH": Row(commands.fetch, _IN, fetch.fetch, _HELD),
     b"UID FETCH": Row(commands.uid_fetch, _IN, fetch.fetch, _UID),
     b"STORE": Row(commands.store, _IN, changes.store, _HELD),

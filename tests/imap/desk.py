@@ -10,6 +10,7 @@ from typing import Any, cast
 from maa.conversation import SLOW, Peer
 from maa.imap import commands
 from maa.imap import sort as sorting
+from maa.imap import thread as threading
 from maa.imap.fetch import fetch
 from maa.imap.grammar import Cursor
 from maa.imap.search import search
@@ -25,6 +26,8 @@ HANDLERS: dict[str, tuple[Any, Any]] = {
     "UID SEARCH": (commands.uid_search, search),
     "SORT": (sorting.parse, sorting.sort),
     "UID SORT": (sorting.parse_by_uid, sorting.sort),
+    "THREAD": (threading.parse, threading.thread),
+    "UID THREAD": (threading.parse_by_uid, threading.thread),
 }
 
 

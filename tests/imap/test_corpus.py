@@ -142,13 +142,18 @@ def explained() -> list[Explained]:
     ]
 
 
-def search_differences(port: int) -> set[tuple[str, str]]:
-    """Message and search: of those that are not debatable, where the answer is another one."""
+def comparer() -> Any:
+    """The corpus's own comparer, as a module."""
     sys.path.insert(0, str(CORPUS))
     try:
-        compare: Any = importlib.import_module("compare")
+        return importlib.import_module("compare")
     finally:
         sys.path.remove(str(CORPUS))
+
+
+def search_differences(port: int) -> set[tuple[str, str]]:
+    """Message and search: of those that are not debatable, where the answer is another one."""
+    compare = comparer()
     names = [name for name, _ in compare.manifest(str(CORPUS))]
     rules = json.loads((CORPUS / "debatable.json").read_text())
     judge, disputed = compare.Report(0, rules, False), compare.Disputed()
@@ -188,3 +193,86 @@ def test_searches_agree_but_for_what_is_explained(ports: tuple[int, int], report
     assert int(match[1]) >= SEARCHES_AGREED
     messages = sum(1 for _ in (CORPUS / "eml").iterdir())
     assert len(differ) <= (int(match[1]) + int(match[2])) * messages / 2000
+
+
+class Asked(NamedTuple):
+    """A SORT or THREAD: both answers, and the messages whose place is debatable."""
+
+    golden: Any
+    found: Any
+    disputed: set[int]
+
+
+@pytest.fixture(scope="module")
+def asked(ports: tuple[int, int]) -> dict[str, Asked]:
+    compare = comparer()
+    disputed = compare.Disputed()
+    with gzip.open(CORPUS / "golden" / "messages.jsonl.gz", "rt") as lines:
+        for line in lines:
+            message = json.loads(line)
+            disputed.see(message["n"], message["env"])
+    with gzip.open(CORPUS / "golden" / "queries.jsonl.gz", "rt") as lines:
+        golden = {query["q"]: query["a"] for query in map(json.loads, lines)}
+    client = compare.Imap("127.0.0.1", ports[0], "joe", "pw", "INBOX")
+    return {
+        query: Asked(golden[query], compare.ask_query(client, parts), disputed.of(query))
+        for query, parts in compare.queries()
+        if query.startswith(("SORT", "THREAD"))
+    }
+
+
+def same_order(asked: Asked, left_out: set[int]) -> bool:
+    left_out = left_out | asked.disputed
+    one, other = ([n for n in order if n not in left_out] for order in asked[:2])
+    return one == other
+
+
+def same_threads(asked: Asked, left_out: set[int], parents: bool) -> bool:
+    """Whether the same messages are together, and have the same parents."""
+    one, other = (comparer().canon_thread(threads) for threads in asked[:2])
+    kinds = []
+    for edges, groups in (one, other):
+        above = {child: parent for parent, child in edges}
+        shown = {}
+        for child in above.keys() - left_out:
+            parent = above[child]
+            while parent in left_out:
+                parent = above[parent]
+            shown[child] = parent
+        kinds.append(({group - left_out for group in groups} - {frozenset()}, parents and shown))
+    return kinds[0] == kinds[1]
+
+
+def agrees(query: str, asked: Asked, left_out: set[int]) -> bool:
+    if query.startswith("SORT"):
+        return same_order(asked, left_out)
+    # The first message of a subject is the parent of all others: no more than who is together.
+    return same_threads(asked, left_out, parents="ORDEREDSUBJECT" not in query)
+
+
+@pytest.mark.parametrize("command", ["SORT", "THREAD"])
+def test_orders_and_threads_agree_but_for_what_is_explained(
+    asked: dict[str, Asked], command: str
+) -> None:
+    page = (
+        PAGE.read_text(encoding="utf-8")
+        .partition("\n## SORT and THREAD\n")[2]
+        .partition("\n## ")[0]
+    )
+    rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| ")]
+    places = {name: n for n, (name, _) in enumerate(comparer().manifest(str(CORPUS)), 1)}
+    reasons = {
+        places[name]
+        for messages, commands in rows
+        if command in commands
+        for name in re.findall(r"\b[0-9a-f]{12}\b", messages)
+    }
+    answers = {query: both for query, both in asked.items() if query.startswith(command)}
+    assert len(answers) == {"SORT": 18, "THREAD": 9}[command]
+    assert [query for query, both in answers.items() if not agrees(query, both, reasons)] == []
+    needless = {
+        number
+        for number in reasons
+        if all(agrees(query, both, reasons - {number}) for query, both in answers.items())
+    }
+    assert [name for name, n in places.items() if n in needless] == []
