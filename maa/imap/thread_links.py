@@ -16,8 +16,9 @@ from typing import Final
 
 from maa.imap.sort_keys import DIGEST_OCTETS, NO_ID
 
+_DUMMIES_MAX: Final = 50_000
 _DUMMIES_PER_MESSAGE: Final = 16
-"""Of Message-IDs that no message has so many are taken in; more are passed over."""
+"""Of Message-IDs that no message has so many in all are taken in; more are passed over."""
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Links:
         self._parents = [-1] * self._count
         self._tops = list(range(self._count))
         """A node further up in the tree, itself at the top."""
-        self._nodes_max = (1 + _DUMMIES_PER_MESSAGE) * self._count + _DUMMIES_PER_MESSAGE
+        self._nodes_max = (1 + _DUMMIES_PER_MESSAGE) * self._count + _DUMMIES_MAX
 
     def add(self, node: int, references: bytes) -> None:
         """Link a message with what its references, as remembered, name (step 1)."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maa.message.dates import internal, parse_internal, sent_date
+from maa.message.dates import internal, parse_internal, sent_date, sent_time
 
 
 @pytest.mark.parametrize(
@@ -104,3 +104,36 @@ def test_internal_dates_come_back(epoch: int) -> None:
 @given(st.integers())
 def test_absurd_file_times_are_written_as_the_nearest_day(epoch: int) -> None:
     assert parse_internal(internal(epoch)) % 86400 == epoch % 86400
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"31 Dec 2000 16:01:33 -0800", "2001-01-01T00:01:33"),
+        (b"Mon, 7 Feb 1994 21:52:25 -0800 (PST)", "1994-02-08T05:52:25"),
+        (b"7 Feb 1994 21:52:25+0530", "1994-02-07T16:22:25"),
+        (b"7 Feb 94 21:52 GMT", "1994-02-07T21:52:00"),
+        (b"7 Feb 1994 21:52:25 PDT", "1994-02-08T04:52:25"),
+        (b"7 Feb 1994 21:52:60 Z", "1994-02-07T21:53:00"),
+        (b"Thu Nov 26 10:02:00 2009", "2009-11-26T10:02:00"),
+        (b"Thu Nov 26 10:02:00 EST 2009", "2009-11-26T15:02:00"),
+        (b"Thu Nov 26 10:02:00 2009 -0100", "2009-11-26T11:02:00"),
+        # What is not valid counts as UTC, as midnight.
+        (b"7 Feb 1994 21:52:25 +9900", "1994-02-07T21:52:25"),
+        (b"7 Feb 1994 21:52:25 +0199", "1994-02-07T21:52:25"),
+        (b"7 Feb 1994 21:52:25 XYZ", "1994-02-07T21:52:25"),
+        (b"7 Feb 1994 21:52:25", "1994-02-07T21:52:25"),
+        (b"7 Feb 1994 24:52:25 +0100", "1994-02-07T00:00:00"),
+        (b"7 Feb 1994 nonsense", "1994-02-07T00:00:00"),
+        (b"7 Feb 1994", "1994-02-07T00:00:00"),
+        (b"1 Jan 0001 00:00:00 +2300", "0001-01-01T00:00:00"),
+    ],
+)
+def test_R190_sent_times_are_in_UTC(text: bytes, expected: str) -> None:
+    moment = datetime.datetime.fromisoformat(expected + "+00:00").timestamp()
+    assert sent_time(text) == moment - (23 * 3600 if b"2300" in text else 0)
+
+
+@given(st.binary(max_size=60))
+def test_a_sent_time_is_there_when_a_day_is(text: bytes) -> None:
+    assert (sent_time(text) is None) == (sent_date(text) is None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import unicodedata
 from base64 import b64encode
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maa.message.charsets import CHARSETS, charset_decoder, guessed
-from maa.message.words import base64_octets, decoded, folded
+from maa.message.words import base64_octets, casemapped, decoded, folded
 
 
 @pytest.mark.parametrize(
@@ -164,3 +165,37 @@ def test_accents_are_not_taken_for_Chinese() -> None:
 )
 def test_what_is_likely_no_text_of_the_west_has_no_accents(octets: bytes) -> None:
     assert not set(guessed(octets)) & set("äöüÄÖÜéè“”")
+
+
+@pytest.mark.parametrize(
+    ("text", "mapped"),
+    [
+        ("hello_World", "HELLO_WORLD"),
+        ("Grüße", "GRU\u0308ßE"),  # a sharp s has no title case of one character
+        ("\u01c6", "Dz\u030c"),  # title case, not upper case
+        ("ﬁ", "fi"),
+        ("\uff41\u2026", "A..."),
+        ("\u10d0", "\u10d0"),
+        ("ŉß", "\u02bcnß"),
+        ("σς", "ΣΣ"),
+        ("각", "\u1100\u1161\u11a8"),
+    ],
+)
+def test_RFC5051_text_is_in_title_case_and_decomposed(text: str, mapped: str) -> None:
+    assert casemapped(text) == mapped
+
+
+def test_RFC5051_only_simple_mappings_are_used() -> None:
+    for number in (*range(0xD800), *range(0xE000, 0x20000)):
+        character = chr(number)
+        title = character.title()
+        simple = title if len(title) == 1 else character
+        assert casemapped(character) == (
+            simple.upper() if character.isascii() else unicodedata.normalize("NFKD", simple)
+        )
+
+
+@given(st.text(), st.text())
+def test_RFC5051_characters_are_mapped_one_by_one(one: str, other: str) -> None:
+    both = casemapped(one) + casemapped(other)
+    assert casemapped(one + other) == unicodedata.normalize("NFKD", both)
