@@ -74,28 +74,31 @@ def thread(state: Selected, command: Thread) -> Answer:
     name = f"{command.algorithm.name} {command.by_uid} {digest}"
     known = memo.get(view.uids, name)
     if not isinstance(known, bytes):
-        forest = yield from _forest(state, command.algorithm, found)
+        forest, complete = yield from _forest(state, command.algorithm, found)
         pieces: list[bytes] = []
         for piece in threads(forest, numbered(state, found, command.by_uid)):
             if pieces:
                 yield SLOW
             pieces.append(piece)
         known = b"".join(pieces)
-        memo.keep(view.uids, name, known)
+        if complete:
+            memo.keep(view.uids, name, known)
     yield b"* THREAD%b\r\n" % known
     return Done(state, b"THREAD completed")
 
 
 def _forest(
     state: Selected, algorithm: Algorithm, found: Sequence[int]
-) -> Generator[Step, None, Forest]:
-    """The threads of messages numbered by their place in `found`."""
+) -> Generator[Step, None, tuple[Forest, bool]]:
+    """The threads of messages numbered by their place in `found`; whether all could be read."""
     place = {position: node for node, position in enumerate(found)}
     ids, texts, answers = [NO_ID] * len(found), [b""] * len(found), [False] * len(found)
+    unread = set(place.values())
 
     def take(position: int, value: bytes) -> None:
         node, keys = place[position], sort_keys(value)
         ids[node], texts[node], answers[node] = keys.message_id, keys.subject, bool(keys.answers)
+        unread.discard(node)
 
     yield from each(state, SORT_KEYS, found, take)
     wanted = (SortKey.DATE, SortKey.ARRIVAL) if algorithm is Algorithm.REFS else (SortKey.DATE,)
@@ -103,13 +106,14 @@ def _forest(
     dates = [by[SortKey.DATE][position] for position in found]
     subjects = Subjects(texts, answers)
     if algorithm is Algorithm.ORDEREDSUBJECT:
-        return ordered_subject(subjects, dates)
+        return ordered_subject(subjects, dates), not unread
     links = Links(ids)
     yield from each(state, REFERENCES, found, lambda at, value: links.add(place[at], value))
     forest = links.forest()
     if algorithm is Algorithm.REFERENCES:
-        return references(forest, subjects, dates)
-    return refs(forest, dates, [by[SortKey.ARRIVAL][position] for position in found])
+        return references(forest, subjects, dates), not unread
+    arrivals = [by[SortKey.ARRIVAL][position] for position in found]
+    return refs(forest, dates, arrivals), not unread
 
 
 def threads(forest: Forest, numbers: Sequence[int]) -> Iterator[bytes]:

@@ -152,8 +152,14 @@ def test_UID_THREAD_is_in_UIDs_and_reads_nothing_twice(
 
 def test_L27_messages_that_cannot_be_read_are_threads_of_their_own(tmp_path: Path) -> None:
     desk = Desk(tmp_path, mail(1), mail(2, "1"), mail(3, "1"))
-    desk.file(2).unlink()
-    assert answer(desk, "REFERENCES") == "(2)(1 3)"
+    path = desk.file(2)
+    away = path.rename(tmp_path / "away")
+    path.mkdir()
+    for _ in range(2):
+        assert answer(desk, "REFERENCES") == "(2)(1 3)"
+    path.rmdir()
+    away.rename(path)
+    assert answer(desk, "REFERENCES") == "(1 (2)(3))"
 
 
 def test_R180_unknown_charsets_are_named(tmp_path: Path) -> None:
