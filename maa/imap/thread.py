@@ -16,11 +16,12 @@ from maa.imap.matching import matching
 from maa.imap.responses import ProtocolError
 from maa.imap.search import bad_charset, numbered
 from maa.imap.search_keys import Key, known_charset, parse_program
-from maa.imap.sort_columns import SortKey, columns, each
+from maa.imap.sort_columns import SortKey, each, facts
 from maa.imap.sort_keys import NO_ID, REFERENCES, SORT_KEYS, sort_keys
 from maa.imap.states import Answer, Done, Selected
 from maa.imap.thread_algorithms import Subjects, ordered_subject, references, refs
 from maa.imap.thread_links import Forest, Links
+from maa.store.snapshot import UNKNOWN
 
 _WORDS_AT_ONCE: Final = 20_000
 _OPEN: Final = -1
@@ -91,28 +92,34 @@ def _forest(
     state: Selected, algorithm: Algorithm, found: Sequence[int]
 ) -> Generator[Step, None, tuple[Forest, bool]]:
     """The threads of messages numbered by their place in `found`; whether all could be read."""
-    place = {position: node for node, position in enumerate(found)}
+    node_at = {position: node for node, position in enumerate(found)}
     ids, texts, answers = [NO_ID] * len(found), [b""] * len(found), [False] * len(found)
-    unread = set(place.values())
+    sent: dict[int, int] = {}
+    unread = set(found)
 
     def take(position: int, value: bytes) -> None:
-        node, keys = place[position], sort_keys(value)
+        node, keys = node_at[position], sort_keys(value)
         ids[node], texts[node], answers[node] = keys.message_id, keys.subject, bool(keys.answers)
-        unread.discard(node)
+        if keys.date:
+            sent[position] = int(keys.date)
+        unread.discard(position)
 
     yield from each(state, SORT_KEYS, found, take)
-    wanted = (SortKey.DATE, SortKey.ARRIVAL) if algorithm is Algorithm.REFS else (SortKey.DATE,)
-    by = yield from columns(state, wanted, found)
-    dates = [by[SortKey.DATE][position] for position in found]
+    arrived = yield from facts(
+        state,
+        SortKey.ARRIVAL,
+        found if algorithm is Algorithm.REFS else [p for p in found if p not in sent],
+    )
+    arrivals = [arrived.get(position, UNKNOWN) for position in found]
+    dates = [sent.get(p, arrival) for p, arrival in zip(found, arrivals, strict=True)]
     subjects = Subjects(texts, answers)
     if algorithm is Algorithm.ORDEREDSUBJECT:
         return ordered_subject(subjects, dates), not unread
     links = Links(ids)
-    yield from each(state, REFERENCES, found, lambda at, value: links.add(place[at], value))
+    yield from each(state, REFERENCES, found, lambda at, value: links.add(node_at[at], value))
     forest = links.forest()
     if algorithm is Algorithm.REFERENCES:
         return references(forest, subjects, dates), not unread
-    arrivals = [by[SortKey.ARRIVAL][position] for position in found]
     return refs(forest, dates, arrivals), not unread
 
 
