@@ -53,6 +53,7 @@ CAPABILITIES: Final = (
     Capability(b"ESEARCH", "RFC 4731"),
     Capability(b"SEARCHRES", "RFC 5182"),
     Capability(b"WITHIN", "RFC 5032"),
+    Capability(b"PARTIAL", "RFC 9394"),
     Capability(b"SORT", "RFC 5256"),
     Capability(b"SORT=DISPLAY", "RFC 5957"),
     Capability(b"ESORT", "RFC 5267"),

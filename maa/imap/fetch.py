@@ -60,6 +60,8 @@ def fetch(state: Selected, command: Fetch) -> Answer:
         state = yield from condstore(state)
     view = state.view
     positions = yield from positions_of(state, command.messages, command.by_uid)
+    if command.modifiers.partial is not None:
+        positions = command.modifiers.partial.of(positions)
     since = command.modifiers.changed_since
     items = command.items
     if since is not None:

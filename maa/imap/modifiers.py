@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from maa.imap.grammar import Cursor
 from maa.imap.responses import ProtocolError
+from maa.imap.search_results import PartialRange, parse_partial
 from maa.message.numbers import NumberSet, Ranges
 
 _NAME = re.compile(rb"[A-Za-z_.-][A-Za-z0-9_.:-]*")
@@ -48,22 +49,31 @@ def _mod_sequence(cursor: Cursor) -> int:
     return cursor.mod_sequence()
 
 
+def _partial(cursor: Cursor) -> PartialRange:
+    cursor.space()
+    return parse_partial(cursor)
+
+
 # --- FETCH
 
 
 @dataclass(frozen=True, slots=True)
 class FetchModifiers:
-    """What limits a FETCH beyond its set (RFC 7162 §3.1.4.1, §3.2.6)."""
+    """What limits a FETCH beyond its set (RFC 7162 §3.1.4.1, §3.2.6; RFC 9394 §3.3)."""
 
     changed_since: int | None = None
     """Only messages with a greater mod-sequence."""
     vanished: bool = False
     """Messages of the set that were expunged since then are told first."""
+    partial: PartialRange | None = None
+    """Only these of the set's messages, counted before anything else limits them."""
 
 
 UNMODIFIED: Final = FetchModifiers()
 
-FETCH: Final[Mapping[bytes, Reader]] = {b"CHANGEDSINCE": _mod_sequence, b"VANISHED": _flag}
+FETCH: Final[Mapping[bytes, Reader]] = {
+    b"CHANGEDSINCE": _mod_sequence, b"VANISHED": _flag, b"PARTIAL": _partial,
+}  # fmt: skip
 
 
 def fetch_modifiers(cursor: Cursor, by_uid: bool) -> FetchModifiers:
@@ -76,7 +86,9 @@ def fetch_modifiers(cursor: Cursor, by_uid: bool) -> FetchModifiers:
     found = parameters(cursor, FETCH)
     if b"VANISHED" in found and not (by_uid and b"CHANGEDSINCE" in found):
         raise ProtocolError("VANISHED belongs to UID FETCH with CHANGEDSINCE")
-    return FetchModifiers(found.get(b"CHANGEDSINCE"), b"VANISHED" in found)
+    if b"PARTIAL" in found and not by_uid:
+        raise ProtocolError("PARTIAL belongs to UID FETCH")
+    return FetchModifiers(found.get(b"CHANGEDSINCE"), b"VANISHED" in found, found.get(b"PARTIAL"))
 
 
 # --- STORE
