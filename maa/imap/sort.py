@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from maa.conversation import SLOW, Step
-from maa.imap.commands import Command
+from maa.imap.commands import Search
 from maa.imap.grammar import Cursor
 from maa.imap.matching import matching
 from maa.imap.responses import ProtocolError
 from maa.imap.search import answered
-from maa.imap.search_keys import Key, parse_program
-from maa.imap.search_results import ReturnOptions, parse_return
+from maa.imap.search_keys import parse_program
+from maa.imap.search_results import parse_return
 from maa.imap.sort_columns import SortKey, columns
 from maa.imap.states import Answer, Selected
 
@@ -31,14 +31,10 @@ class Criterion:
 
 
 @dataclass(frozen=True, slots=True)
-class Sort(Command):
-    """SORT and UID SORT."""
+class Sort(Search):
+    """SORT and UID SORT: a SEARCH whose results are in order."""
 
-    by_uid: bool
-    options: ReturnOptions | None
     criteria: tuple[Criterion, ...]
-    charset: bytes
-    key: Key
 
 
 def parse(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Sort:
@@ -49,7 +45,7 @@ def parse(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Sort:
     cursor.space()
     charset, key = parse_program(cursor)
     cursor.end()
-    return Sort(tag, by_uid, options, criteria, charset, key)
+    return Sort(tag, by_uid, options, charset, key, criteria)
 
 
 def parse_by_uid(tag: bytes, cursor: Cursor) -> Sort:
