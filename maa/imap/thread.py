@@ -10,12 +10,12 @@ from hashlib import blake2b
 from typing import Final
 
 from maa.conversation import SLOW, Step
-from maa.imap.commands import Command
+from maa.imap.commands import Search
 from maa.imap.grammar import Cursor
 from maa.imap.matching import matching
 from maa.imap.responses import ProtocolError
 from maa.imap.search import bad_charset, numbered
-from maa.imap.search_keys import Key, known_charset, parse_program
+from maa.imap.search_keys import known_charset, parse_program
 from maa.imap.sort_columns import SortKey, each, facts
 from maa.imap.sort_keys import NO_ID, REFERENCES, SORT_KEYS, sort_keys
 from maa.imap.states import Answer, Done, Selected
@@ -37,13 +37,10 @@ class Algorithm(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Thread(Command):
-    """THREAD and UID THREAD."""
+class Thread(Search):
+    """THREAD and UID THREAD: a SEARCH whose results are in threads."""
 
-    by_uid: bool
     algorithm: Algorithm
-    charset: bytes
-    key: Key
 
 
 def parse(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Thread:
@@ -56,7 +53,7 @@ def parse(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Thread:
     cursor.space()
     charset, key = parse_program(cursor)
     cursor.end()
-    return Thread(tag, by_uid, algorithm, charset, key)
+    return Thread(tag, by_uid, None, charset, key, algorithm)
 
 
 def parse_by_uid(tag: bytes, cursor: Cursor) -> Thread:
