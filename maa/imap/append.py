@@ -1,81 +1,153 @@
-"""APPEND: a message into a mailbox, in chunks as it comes (RFC 3501 §6.3.11)."""
+"""APPEND, MULTIAPPEND and REPLACE: messages into a mailbox, in chunks as they come.
+
+What can be refused is refused before the client sends the message (R118, R123). Of several
+messages all appear in the mailbox, or none (RFC 3502; R119).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Final
 
 from maa.conversation import SLOW
 from maa.imap import hearing
-from maa.imap.changes import existing, into
-from maa.imap.commands import Append
+from maa.imap.changes import check_writable, existing, into
+from maa.imap.commands import Append, Replace, Upload, upload
 from maa.imap.frames import CHUNK_OCTETS
+from maa.imap.grammar import Cursor
+from maa.imap.message_sets import positions_of
 from maa.imap.quota import reserved
-from maa.imap.responses import ProtocolError, Refused
+from maa.imap.responses import ProtocolError, Refused, untagged
 from maa.imap.states import GO_AHEAD, Answer, Authenticated, Done, Input, Said, Selected
-from maa.store.changing import Incoming
+from maa.message.numbers import written
+from maa.store.changing import Incoming, commit_all
 from maa.store.mailbox import Mailbox
-from maa.store.quota import Admit
+from maa.store.quota import Admit, Reservation
+
+UPLOADS_MAX: Final = 500
+"""Messages of one APPEND: all of them wait beside the mailbox for the last."""
+
+User = Authenticated | Selected
 
 
-def append(state: Authenticated | Selected, command: Append) -> Answer:
-    """APPEND; what can be refused is refused before the client sends the message (R118, R123)."""
-    if command.octets == 0:
-        raise Refused(b"CANNOT", "a message cannot be empty")
-    if command.octets > state.connection.settings.append_limit_octets:
-        raise Refused(b"TOOBIG", "the message is too large")
+def append(state: User, command: Append) -> Answer:
+    """APPEND (RFC 3501 §6.3.11), of one message or several (RFC 3502)."""
+    _check(state, command.first)
     mailbox = yield from existing(state, command.mailbox)
-    room = yield from reserved(state.account, command.octets)
-    try:
-        uid = yield from _taken(mailbox, command, None if room is None else room.admit)
-    finally:
-        if room is not None:
-            room.release()
-    code = b"APPENDUID %d %d" % (mailbox.uidvalidity, uid)
-    return Done(state, b"APPEND completed", code)
+    uids = yield from _taken(state, mailbox, command.first, several=True)
+    return Done(state, b"APPEND completed", _appenduid(mailbox, uids))
+
+
+def replace(state: Selected, command: Replace) -> Answer:
+    """REPLACE: the new message is there before the old one goes (RFC 8508 §3)."""
+    check_writable(state)
+    _check(state, command.upload)
+    positions = yield from positions_of(state, command.message, command.by_uid)
+    if not positions or state.view.index(positions[0]) is None:
+        raise Refused(b"EXPUNGEISSUED", "there is no such message any more")
+    old = state.view.uids[positions[0]]
+    mailbox = yield from existing(state, command.mailbox)
+    uids = yield from _taken(state, mailbox, command.upload, several=False)
+    yield untagged(b"OK", _appenduid(mailbox, uids), b"The replacement is there")
+    yield SLOW
+    state.mailbox.remove([old])
+    return Done(state, b"REPLACE completed")
+
+
+def _appenduid(mailbox: Mailbox, uids: list[int]) -> bytes:
+    return b"APPENDUID %d %b" % (mailbox.uidvalidity, written(uids))
+
+
+def _check(state: User, upload: Upload) -> None:
+    octets = upload.literal.octets
+    if octets == 0:
+        raise Refused(b"CANNOT", "a message cannot be empty")  # which cancels (R124)
+    if octets > state.connection.settings.append_limit_octets:
+        raise Refused(b"TOOBIG", "the message is too large")
 
 
 def _taken(
-    mailbox: Mailbox, command: Append, admit: Admit | None
-) -> Generator[Said, Input | None, int]:
-    """The UID of the message, when it is there and whole."""
+    state: User, mailbox: Mailbox, first: Upload, several: bool
+) -> Generator[Said, Input | None, list[int]]:
+    """The UIDs of the messages, when all of them are there and whole."""
+    waiting: list[Incoming] = []
+    rooms: list[Reservation] = []
+    present: Upload | None = first
+    done = False
+    try:
+        while present is not None:
+            _check(state, present)
+            room = yield from reserved(state.account, present.literal.octets)
+            rooms += [room] if room is not None else []
+            incoming = yield from _received(mailbox, present, waiting)
+            following = yield from _following(several and len(waiting) < UPLOADS_MAX)
+            yield SLOW
+            with into(mailbox):
+                incoming.finish(present.flags, present.internal_date)
+            present = following
+        with into(mailbox):
+            uids = commit_all(waiting, _admission(rooms))
+        done = True
+    finally:
+        # Also when the connection is gone: the session then closes this generator (R048, R119).
+        if not done:
+            for incoming in waiting:
+                incoming.abort()
+        for room in rooms:
+            room.release()
+    return list(uids)
+
+
+def _admission(rooms: list[Reservation]) -> Admit | None:
+    """Who is asked whether all of it fits; the reservations are of one user, so any will do."""
+    return rooms[-1].admit if rooms else None
+
+
+def _received(
+    mailbox: Mailbox, upload: Upload, waiting: list[Incoming]
+) -> Generator[Said, Input | None, Incoming]:
+    """One message, written beside the mailbox and put to those that wait."""
+    octets, binary = upload.literal.octets, upload.literal.binary
     yield GO_AHEAD
     # A small message is waited for before anything is begun on disk, so that a client which
     # stops in the middle of it costs nothing.
-    first = yield from _some(command.octets)
+    data = yield from _some(octets, binary)
     yield SLOW
     with into(mailbox):
         incoming = mailbox.incoming()
-    finished = False
-    try:
-        incoming.write(first)
-        yield from _received(incoming, command.octets - len(first))
-        yield from _line_end()
-        yield SLOW
-        with into(mailbox):
-            uid = incoming.commit(command.flags, command.internal_date, admit)
-        finished = True
-    finally:
-        # Also when the connection is gone: the session then closes this generator (R048, R119).
-        if not finished:
-            incoming.abort()
-    return uid
-
-
-def _received(incoming: Incoming, octets: int) -> Generator[Said, Input | None, None]:
+    waiting.append(incoming)
+    incoming.write(data)
+    octets -= len(data)
     while octets:
-        data = yield from _some(octets)
+        data = yield from _some(octets, binary)
         octets -= len(data)
         yield SLOW
         incoming.write(data)
+    return incoming
 
 
-def _some(octets: int) -> Generator[Said, Input | None, bytes]:
+def _some(octets: int, binary: bool) -> Generator[Said, Input | None, bytes]:
     """A good part of what is left: a visit to the disk for each packet would be dear."""
-    return (yield from hearing.literal(min(octets, CHUNK_OCTETS)))
-
-
-def _line_end() -> Generator[Said, Input | None, None]:
-    line = yield from hearing.line()
-    if line.text.strip(b" ") or line.literal or line.fault:
+    data = yield from hearing.literal(min(octets, CHUNK_OCTETS))
+    if b"\0" in data and not binary:
         yield SLOW  # what was begun on disk is undone next
-        raise ProtocolError("only one message can be appended at a time")
+        raise ProtocolError("NUL is for a literal8, ~{...} (RFC 3516)")  # R012
+    return data
+
+
+def _following(allowed: bool) -> Generator[Said, Input | None, Upload | None]:
+    """What stands behind a message: nothing, or the next message without its octets."""
+    line = yield from hearing.line()
+    fault = line.fault
+    if fault is None and not line.text.strip(b" ") and line.literal is None:
+        return None
+    if not allowed:
+        fault = "too many messages at a time"
+    if fault is not None:
+        yield SLOW  # what was begun on disk is undone next
+        raise ProtocolError(fault)
+    try:
+        return upload(Cursor((line.text,), 0, line.literal))
+    except ProtocolError:
+        yield SLOW
+        raise

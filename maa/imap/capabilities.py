@@ -5,10 +5,11 @@ docs/supported.md shows the same, and a test compares the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from maa.imap.states import Connection, NotAuthenticated, State
+from maa.imap.states import Authenticated, Connection, NotAuthenticated, Selected, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,9 @@ CAPABILITIES: Final = (
     Capability(b"THREAD=ORDEREDSUBJECT", "RFC 5256"),
     Capability(b"THREAD=REFS", "draft-ietf-morg-inthread"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
+    Capability(b"MULTIAPPEND", "RFC 3502"),
+    Capability(b"REPLACE", "RFC 8508"),
+    Capability(b"APPENDLIMIT", "RFC 7889"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)
 AFTER_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.after)
@@ -70,7 +74,7 @@ AFTER_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.after)
 def capabilities(state: State) -> bytes:
     """`CAPABILITY ...` as in the untagged response and the response code (R024)."""
     if not isinstance(state, NotAuthenticated):
-        return b" ".join((b"CAPABILITY", *AFTER_LOGIN))
+        return b" ".join((b"CAPABILITY", *map(_with_limit(state), AFTER_LOGIN)))
     connection = state.connection
     words = [b"CAPABILITY", *BEFORE_LOGIN]
     if connection.settings.starttls and not connection.peer.tls:
@@ -80,6 +84,14 @@ def capabilities(state: State) -> bytes:
     else:
         words.append(b"LOGINDISABLED")
     return b" ".join(words)
+
+
+def _with_limit(state: State) -> Callable[[bytes], bytes]:
+    """APPENDLIMIT with its number: it is the same for every mailbox (RFC 7889 §2)."""
+    if not isinstance(state, Authenticated | Selected):
+        return bytes
+    limit = b"APPENDLIMIT=%d" % state.connection.settings.append_limit_octets
+    return lambda name: limit if name == b"APPENDLIMIT" else name
 
 
 def login_allowed(connection: Connection) -> bool:

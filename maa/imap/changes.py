@@ -24,7 +24,7 @@ from maa.store.view import FlagsChanged
 
 def store(state: Selected, command: Store) -> Answer:
     """STORE (RFC 3501 §6.4.6)."""
-    _check_writable(state)
+    check_writable(state)
     positions = yield from positions_of(state, command.messages, command.by_uid)
     since = command.unchanged_since
     if since is not None:
@@ -99,7 +99,7 @@ def copy(state: Selected, command: Copy) -> Answer:
 
 def move(state: Selected, command: Copy) -> Answer:
     """MOVE: COPYUID first, then the EXPUNGEs, which the session tells (RFC 6851 §4.3; R127)."""
-    _check_writable(state)
+    check_writable(state)
     uids = yield from _living(state, command)
     if uids is None:
         return _issued(state)
@@ -115,7 +115,7 @@ def move(state: Selected, command: Copy) -> Answer:
 
 def expunge(state: Selected, command: Expunge) -> Answer:
     """EXPUNGE, or UID EXPUNGE within its set; the session tells what went (R128, R129)."""
-    _check_writable(state)
+    check_writable(state)
     mailbox = state.mailbox
     if command.uids is None:
         uids = None
@@ -174,6 +174,7 @@ def _issued(state: Selected) -> Done:
     return Done(state, b"Some of the messages were expunged", b"EXPUNGEISSUED", b"NO")
 
 
-def _check_writable(state: Selected) -> None:
+def check_writable(state: Selected) -> None:
+    """Nothing may be changed in a mailbox that was opened with EXAMINE (R053)."""
     if state.read_only:
         raise Refused(b"READ-ONLY", "the mailbox was opened with EXAMINE")

@@ -16,6 +16,7 @@ from maa.imap.modifiers import UNMODIFIED, FetchModifiers, SelectParameters
 from maa.imap.responses import ProtocolError
 from maa.imap.search_keys import Key
 from maa.imap.search_results import ReturnOptions
+from maa.imap.states import Literal
 from maa.message.dates import parse_internal
 from maa.message.flags import NONE, Flags
 from maa.message.numbers import MessageSet
@@ -24,10 +25,11 @@ from maa.store.snapshot import StoreMode
 ID_FIELDS_MAX = 64
 STATUS_ITEMS = (
     b"MESSAGES", b"RECENT", b"UIDNEXT", b"UIDVALIDITY", b"UNSEEN", b"HIGHESTMODSEQ",
-    b"MAILBOXID", b"DELETED", b"DELETED-STORAGE", b"SIZE",
+    b"MAILBOXID", b"DELETED", b"DELETED-STORAGE", b"SIZE", b"APPENDLIMIT",
 )  # fmt: skip
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
+_ONE_NUMBER = re.compile(rb"[1-9][0-9]{0,9}(?= )|\*(?= )")
 _DATE_TIME = re.compile(rb'"[^"\\\r\n\x80-\xff]*"')
 _STORE_MODE = re.compile(rb"([+-]?)FLAGS(\.SILENT)?(?= )", re.IGNORECASE)
 _MODES = {b"": StoreMode.REPLACE, b"+": StoreMode.ADD, b"-": StoreMode.REMOVE}
@@ -144,15 +146,32 @@ class SetQuota(Command):
 
 
 @dataclass(frozen=True, slots=True)
-class Append(Command):
-    """APPEND (RFC 3501 §6.3.11); the message follows in chunks."""
+class Upload:
+    """One message of APPEND (RFC 3501 §6.3.11); its octets follow in chunks."""
 
-    mailbox: str
     flags: Flags
     internal_date: int | None
     """Seconds since the epoch."""
-    octets: int
-    """The size announced."""
+    literal: Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Append(Command):
+    """APPEND; after the first message there may be more (RFC 3502)."""
+
+    mailbox: str
+    first: Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Replace(Command):
+    """REPLACE and UID REPLACE (RFC 8508)."""
+
+    message: MessageSet
+    """One number, or `*`."""
+    by_uid: bool
+    mailbox: str
+    upload: Upload
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,9 +400,14 @@ def setquota(tag: bytes, cursor: Cursor) -> SetQuota:
 
 
 def append(tag: bytes, cursor: Cursor) -> Append:
-    """SP mailbox [SP flag-list] [SP date-time] SP, up to the literal, which stays unread."""
+    """SP mailbox SP append-message, whose literal stays unread."""
     cursor.space()
     mailbox = cursor.mailbox()
+    return Append(tag, mailbox, upload(cursor))
+
+
+def upload(cursor: Cursor) -> Upload:
+    """SP [flag-list SP] [date-time SP], up to the literal."""
     cursor.space()
     flags, internal_date = NONE, None
     if cursor.peek() == b"(":
@@ -395,7 +419,24 @@ def append(tag: bytes, cursor: Cursor) -> Append:
         except ValueError:
             raise ProtocolError("invalid date and time") from None
         cursor.space()
-    return Append(tag, mailbox, flags, internal_date, cursor.message_octets())
+    return Upload(flags, internal_date, cursor.message_literal())
+
+
+def replace(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Replace:
+    """SP seq-number SP mailbox SP append-message."""
+    cursor.space()
+    match = cursor.remaining_match(_ONE_NUMBER)
+    if match is None:
+        raise ProtocolError("one message is replaced at a time")
+    message = Cursor((match.group(),)).sequence_set()
+    cursor.space()
+    mailbox = cursor.mailbox()
+    return Replace(tag, message, by_uid, mailbox, upload(cursor))
+
+
+def uid_replace(tag: bytes, cursor: Cursor) -> Replace:
+    """As REPLACE, by UID."""
+    return replace(tag, cursor, by_uid=True)
 
 
 def expunge(tag: bytes, cursor: Cursor) -> Expunge:

@@ -112,4 +112,5 @@ def announced(text: bytes, fault: str | None) -> Line:
     octets = int(digits) if len(digits) <= _DIGITS_MAX else LITERAL_MAX
     if octets >= LITERAL_MAX:
         fault = fault or "no literal can be so large"
-    return Line(before, Literal(octets, synchronising=inside == digits), fault)
+    binary = before.endswith(b"~")  # no word of the grammar touches a literal
+    return Line(before.removesuffix(b"~"), Literal(octets, inside == digits, binary), fault)

@@ -120,11 +120,11 @@ class Cursor:
         self._at = 0
         return literal
 
-    def message_octets(self) -> int:
-        """The size of the literal behind the last octet, which APPEND takes in chunks."""
+    def message_literal(self) -> Literal:
+        """The literal behind the last octet, which APPEND takes in chunks."""
         if self.peek() or self._announced is None:
             raise ProtocolError("the message must be a literal")
-        return self._announced.octets
+        return self._announced
 
     def astring(self) -> bytes:
         """An atom with `]` allowed, or a string; the atom NIL is just three letters (R018)."""

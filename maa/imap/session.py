@@ -304,6 +304,8 @@ class Session:
                     return row.parse(tag, Cursor(pieces, at, line.literal))
                 except StringMissing:
                     pass  # This literal is not the message but a name before it.
+            if line.literal.binary:
+                raise ProtocolError("a literal8 is for messages alone")  # R012
             octets += line.literal.octets
             if line.literal.octets > self._literal_octets() or octets > self._argument_octets():
                 raise Refused(b"TOOBIG", "the arguments are too long")

@@ -141,6 +141,8 @@ class Literal:
     octets: int
     synchronising: bool
     """The client waits for `+` before it sends the octets."""
+    binary: bool = False
+    """`~{octets}`: it may hold NUL (RFC 3516 §4.4)."""
 
 
 # Line and Done are made for every command, and a named tuple is made in a third of the time.

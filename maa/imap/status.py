@@ -50,6 +50,7 @@ def described(
         b"UNSEEN": snapshot.unseen,
         b"HIGHESTMODSEQ": snapshot.highest_modseq,
         b"DELETED": snapshot.deleted,
+        b"APPENDLIMIT": state.connection.settings.append_limit_octets,
     }
     if b"SIZE" in items:
         numbers[b"SIZE"] = yield from _size(mailbox, snapshot)

@@ -92,6 +92,8 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"GETQUOTAROOT": Row(commands.on_mailbox, _USER, quota.getquotaroot, _ALL),
     b"SETQUOTA": Row(commands.setquota, _USER, quota.setquota, _ALL),
     b"APPEND": Row(commands.append, _USER, append.append, _ALL, streams=True),
+    b"REPLACE": Row(commands.replace, _IN, append.replace, _ALL, streams=True),
+    b"UID REPLACE": Row(commands.uid_replace, _IN, append.replace, _UID, streams=True),
     b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
     b"NOTIFY": Row(notify_command.notify, _USER, notify.notify, _ALL),
     b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL),

@@ -220,6 +220,10 @@ class Incoming:
         self._mailbox = mailbox
         self._octets = self._written_octets = 0
         self._last = b""
+        self._flags = NONE
+        self._date = UNKNOWN
+        self._place: bytes | None = None
+        """Where it waits, once it is finished."""
         with mailbox.ledger.identity:
             try:
                 self._arriving = mailbox.maildrop.arriving()
@@ -239,6 +243,17 @@ class Incoming:
         self._octets += len(data) + bare
         self._last = data[-1:]
 
+    def finish(self, flags: Flags = NONE, internal_date: int | None = None) -> None:
+        """Nothing more is written: flush it, to wait beside the mailbox. NoSpace, MailboxGone."""
+        mailbox = self._mailbox
+        with mailbox.held():
+            mailbox.check()
+            table = mailbox.ledger.table
+            self._flags = table.spelled(flags)
+            table.check(self._flags)
+            self._date = UNKNOWN if internal_date is None else internal_date
+            self._place = self._arriving.finish(self._flags, internal_date)
+
     def commit(
         self,
         flags: Flags = NONE,
@@ -246,32 +261,47 @@ class Incoming:
         admit: Admit | None = None,
     ) -> Uid:
         """Let the message appear in the mailbox; its UID. NoSpace, MailboxGone, OverQuota."""
-        mailbox = self._mailbox
-        with mailbox.held():
-            if admit is not None:
-                admit(Usage(self._written_octets, 1))
-            table = mailbox.ledger.table
-            flags = table.spelled(flags)
-            table.check(flags)
-            place = self._arriving.finish(flags, internal_date)
-
-            def settle() -> None:
-                mailbox.expect((place,))
-                mailbox.maildrop.settle((place,))
-                mailbox.maildrop.flush((place,))
-
-            try:
-                arrival = (place, table.number(flags))
-                (uid,) = mailbox.commit(arrivals=[arrival], files=settle)
-            except StoreError:
-                mailbox.maildrop.discard((place,))
-                raise
-            date = UNKNOWN if internal_date is None else internal_date
-            size = self._octets if mailbox.maildrop.verbatim else UNKNOWN
-            mailbox.learn([(uid, size, date)])
-            return Uid(uid)
+        with self._mailbox.held():
+            self.finish(flags, internal_date)
+            return commit_all((self,), admit)[0]
 
     def abort(self) -> None:
         """Leave nothing behind."""
         with self._mailbox.ledger.identity:
-            self._arriving.abort()
+            if self._place is None:
+                self._arriving.abort()
+            else:
+                self._mailbox.maildrop.discard((self._place,))
+
+
+def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list[Uid]:
+    """Let finished messages appear in their mailbox, all or none; their UIDs (R119, RFC 3502)."""
+    mailbox = incoming[0]._mailbox
+    with mailbox.held():
+        if admit is not None:
+            admit(Usage(sum(one._written_octets for one in incoming), len(incoming)))
+        places = [one._place for one in incoming if one._place is not None]
+
+        def settle() -> None:
+            mailbox.expect(places)
+            mailbox.maildrop.settle(places)
+            mailbox.maildrop.flush(places)
+
+        number = mailbox.ledger.table.number
+        arrivals = list(zip(places, [number(one._flags) for one in incoming], strict=True))
+        try:
+            uids = mailbox.commit(arrivals=arrivals, files=settle)
+        except StoreError:
+            mailbox.maildrop.discard(places)
+            raise
+        finally:
+            for one in incoming:
+                one._place = None
+        verbatim = mailbox.maildrop.verbatim
+        mailbox.learn(
+            [
+                (uid, one._octets if verbatim else UNKNOWN, one._date)
+                for uid, one in zip(uids, incoming, strict=True)
+            ]
+        )
+        return [Uid(uid) for uid in uids]

@@ -11,7 +11,9 @@ from maa.transport.calls import Calls
 
 
 def readable(calls: Calls) -> bool:
-    return bool(select.select([calls], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(calls, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def test_calls_are_made_in_order_with_their_arguments() -> None:
