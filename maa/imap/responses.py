@@ -63,6 +63,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.NoSpace: (b"OVERQUOTA", b"The disk is full"),
     store.LockTimeout: (b"INUSE", b"Another program holds the mailbox"),
     store.Unavailable: (b"UNAVAILABLE", b"The mailbox cannot be reached now"),
+    store.NewerIndex: (b"CONTACTADMIN", b"The mailbox cannot be reached until it is repaired"),
     auth.BadCredentials: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
     auth.AuthUnavailable: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
     auth.Expired: (b"EXPIRED", b"The password has expired"),

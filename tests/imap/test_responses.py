@@ -74,6 +74,7 @@ def test_R022_text_for_people_is_one_line_of_ascii(text: str, sent: bytes) -> No
         (auth.BadCredentials("x"), b"AUTHENTICATIONFAILED"),
         (auth.AuthUnavailable("x"), b"UNAVAILABLE"),
         (auth.Expired("x"), b"EXPIRED"),
+        (store.NewerIndex("x"), b"CONTACTADMIN"),
     ],
 )
 def test_R033_errors_have_response_codes(error: Exception, code: bytes) -> None:

@@ -332,7 +332,7 @@ def test_an_index_of_a_newer_maa_is_refused_and_left_alone(
     before = index.read_bytes()
     server.start()
     by_imap, by_pop3 = refused(server, user)
-    assert "[UNAVAILABLE]" in by_imap and "[SYS/PERM]" in by_pop3
+    assert "[CONTACTADMIN]" in by_imap and "[SYS/PERM]" in by_pop3
     server.stop()
     assert index.read_bytes() == before
     assert f"index {index} has schema 99" in server.tail(20_000)
@@ -360,7 +360,7 @@ def test_a_state_that_may_only_be_read_refuses_until_it_may_be_written(
         try:
             server.start()
             by_imap, by_pop3 = refused(server, user)
-            assert "[UNAVAILABLE]" in by_imap and "[SYS/TEMP]" in by_pop3
+            assert "[CONTACTADMIN]" in by_imap and "[SYS/TEMP]" in by_pop3
             assert "Read-only file system" in server.tail(20_000)
         finally:
             subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
