@@ -26,7 +26,7 @@ The way of a FETCH, from socket to file and back:
 
 The way of a delivery: an MDA renames a file into `new/`; `store.watch` hears of it and marks
 the mailbox; `transport.pokes` has it synced on a thread (`store.reconcile` says what is new,
-`store.sqlite` commits its UID); the mailbox wakes the sessions that IDLE, and each refreshes
+`store.sqlite_index` commits its UID); the mailbox wakes the sessions that IDLE, and each refreshes
 its view and tells its client.
 
 Read first: `conversation` (the contract between sessions and transport), `store.mailbox` (the

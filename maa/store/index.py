@@ -1,6 +1,6 @@
 """The narrow interface to an account's index: what is remembered beside the message files.
 
-The one implementation is `maa.store.sqlite`; another must pass the same contract tests. Every
+The one implementation is `maa.store.sqlite_index`; another must pass the same contract tests. Every
 method is one transaction and may block. Callers hold the account's lock.
 """
 

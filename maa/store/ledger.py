@@ -17,7 +17,7 @@ from maa.store.index import Cache, Index
 from maa.store.shared import Shared
 from maa.store.snapshot import FlagTable
 from maa.store.spare import bring_back
-from maa.store.sqlite import open_index
+from maa.store.sqlite_index import open_index
 from maa.store.watch import Watcher
 
 

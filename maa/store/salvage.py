@@ -16,7 +16,9 @@ from typing import Any, Final, TypeGuard
 
 from maa.message.numbers import MAX_NUMBER
 from maa.store.beacon import SKIPPED_MODSEQS
-from maa.store.sqlite import Database, Reader, SqliteIndex, checked_schema
+from maa.store.schema import checked_schema
+from maa.store.sqlite import Database, Reader
+from maa.store.sqlite_index import SqliteIndex
 
 QUERIES_MAX: Final = 200_000
 """For one mailbox: some seconds."""

@@ -23,7 +23,8 @@ from maa.store.errors import LockTimeout, NewerIndex, StoreError
 from maa.store.folders import disk_errors
 from maa.store.identity import Identity
 from maa.store.maildir import flush_directory
-from maa.store.sqlite import Reader, checked_schema, name_anew
+from maa.store.schema import checked_schema, name_anew
+from maa.store.sqlite import Reader
 
 SPARE_SECONDS: Final = 900.0
 """No spare is replaced sooner."""

@@ -15,7 +15,7 @@ from maa.store.account import Account
 from maa.store.beacon import DELETED_KEPT, RESERVE, SKIPPED_MODSEQS, Beacon, Mark, protect
 from maa.store.index import Change, Counters
 from maa.store.snapshot import StoreMode
-from maa.store.sqlite import SqliteIndex, open_index
+from maa.store.sqlite_index import SqliteIndex, open_index
 from maa.user import User
 from tests.store.account_cases import Site
 from tests.store.crashes import killed_at

@@ -11,7 +11,8 @@ import pytest
 from maa.store.cache import SqliteCache
 from maa.store.errors import NoSpace, StoreError, Unavailable
 from maa.store.index import Change
-from maa.store.sqlite import Database, SqliteIndex
+from maa.store.sqlite import Database
+from maa.store.sqlite_index import SqliteIndex
 from tests.store.account_cases import Site
 from tests.store.boxes import Boxes
 from tests.store.test_beacon import append, index_of

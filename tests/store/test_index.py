@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from maa.store import sqlite
+from maa.store import schema
 from maa.store.cache import ITEMS_MAX, open_cache
 from maa.store.errors import MailboxGone, Unavailable
 from maa.store.index import Adopted, Change, Counters, MailboxRow
-from maa.store.sqlite import SqliteIndex, open_index
+from maa.store.sqlite_index import SqliteIndex, open_index
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def test_an_index_of_an_older_schema_is_brought_forward_step_by_step(
 ) -> None:
     row = index.create_mailbox("INBOX")
     index.close()
-    now = sqlite.SCHEMA
-    monkeypatch.setattr(sqlite, "SCHEMA", now + 2)
+    now = schema.SCHEMA
+    monkeypatch.setattr(schema, "SCHEMA", now + 2)
     steps = {now: "CREATE TABLE more (a);", now + 1: "INSERT INTO more VALUES (7);"}
-    monkeypatch.setattr(sqlite, "MIGRATIONS", steps)
+    monkeypatch.setattr(schema, "MIGRATIONS", steps)
     migrated = open_index(tmp_path)
     assert migrated.mailboxes() == {"INBOX": row}
     assert migrated.get_setting("schema") == str(now + 2)
@@ -147,9 +147,9 @@ def test_a_migration_that_fails_leaves_the_index_as_it_was(
     index.create_mailbox("INBOX")
     index.close()
     with monkeypatch.context() as patched:
-        now = sqlite.SCHEMA
-        patched.setattr(sqlite, "SCHEMA", now + 1)
-        patched.setattr(sqlite, "MIGRATIONS", {now: "CREATE TABLE more (a); SELECT nonsense;"})
+        now = schema.SCHEMA
+        patched.setattr(schema, "SCHEMA", now + 1)
+        patched.setattr(schema, "MIGRATIONS", {now: "CREATE TABLE more (a); SELECT nonsense;"})
         with pytest.raises(Unavailable):
             open_index(tmp_path)
     assert set(open_index(tmp_path).mailboxes()) == {"INBOX"}
