@@ -56,7 +56,11 @@ def test_a_user_is_recorded_and_the_recording_can_be_replayed(
         assert time.monotonic() < until
         time.sleep(0.05)
     assert b"secret" not in file.read_bytes()
-    before = sorted(path.name for path in (server.folder / "joe" / "Maildir").rglob("*"))
+    maildir = server.folder / "joe" / "Maildir"
+    while not list(maildir.glob("cur/*:2,*F*")):  # it is renamed behind the reply
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    before = sorted(path.name for path in maildir.rglob("*"))
 
     status = main(["replay", *config, "--user", "joe", str(file)])
     output = capsys.readouterr().out
@@ -68,7 +72,7 @@ def test_a_user_is_recorded_and_the_recording_can_be_replayed(
     assert "    -* 3 RECENT\n    +* 0 RECENT\n" in output
     assert "same" in lines["c"]
     assert "same" in lines["e"]
-    after = sorted(path.name for path in (server.folder / "joe" / "Maildir").rglob("*"))
+    after = sorted(path.name for path in maildir.rglob("*"))
     assert before == after
     assert main(["rawlog", *config, "--off"]) == 0
     assert "nothing is written down" in capsys.readouterr().out
