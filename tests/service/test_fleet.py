@@ -10,6 +10,7 @@ import ssl
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,10 @@ def worker_of(client: socket.socket, children: list[int]) -> int:
             if int(local[-4:], 16) == server and int(remote[-4:], 16) == own:
                 wanted = f"socket:[{rest[6]}]"
                 for child in children:
-                    for descriptor in Path(f"/proc/{child}/fd").iterdir():
-                        if descriptor.is_symlink() and os.readlink(descriptor) == wanted:
-                            return child
+                    with suppress(FileNotFoundError):  # ended, or closed meanwhile
+                        for descriptor in Path(f"/proc/{child}/fd").iterdir():
+                            if descriptor.is_symlink() and os.readlink(descriptor) == wanted:
+                                return child
     raise AssertionError("nobody serves it")
 
 
