@@ -17,7 +17,7 @@ from dataclasses import replace
 from maa.message.flags import NONE, Flags
 from maa.store.errors import MessageGone, NoSpace
 from maa.store.hints import ALL, DELIVERED, Hints
-from maa.store.maildrop import GRANULARITY_NS, Maildrop
+from maa.store.maildrop import GRANULARITY_NS, Arrival, Maildrop
 from maa.store.page import Fact, Page
 from maa.store.reconcile import Differences, merged, reconcile
 
@@ -137,7 +137,7 @@ class Disk:
 
     def _take(self, differences: Differences) -> FollowUp:
         """Let the index follow the maildrop."""
-        maildrop, snapshot, table = self._maildrop, self._page.snapshot, self._page.ledger.table
+        snapshot, table = self._page.snapshot, self._page.ledger.table
         missing = list(differences.missing)
         replacing: list[bytes] = []
         untidy: list[int] = []
@@ -147,7 +147,7 @@ class Disk:
         for position, place in differences.moved:
             if self._is_another(position, place):
                 missing.append(position)
-                replacing += [place] if self._arrived(place) else []
+                replacing.append(place)
                 continue
             uid, known = snapshot.uids[position], snapshot.flags(position)
             before, shown = self._shown(snapshot.places[position]), self._shown(place)
@@ -160,7 +160,8 @@ class Disk:
                 flags.append((uid, table.number(now)))
             if now != (shown or NONE):
                 untidy.append(uid)
-        rows = self._arrivals(differences, replacing, again)
+        arrivals = self._arrivals(differences, replacing)
+        rows = self._rows(arrivals, again)
         expunged = [snapshot.uids[position] for position in sorted(missing)]
         if expunged:
             name = self._page.row.name
@@ -170,10 +171,14 @@ class Disk:
             _log.info("%s: another program rearranged it: %d new UIDs", name, len(again))
             expunged = sorted({*expunged, *map(snapshot.uids.__getitem__, differences.rearranged)})
         uids = self._page.commit(rows, flags, places, expunged)
-        come = [(uid, place) for uid, (place, _) in zip(uids, rows, strict=True)]
-        untidy += [uid for uid, place in come if place[:4] == b"new/"]
-        dates = [(uid, -1, maildrop.recurring_date(place)) for uid, place in come]
-        return untidy, [fact for fact in dates if fact[2] != -1]
+        untidy += [uid for uid, (place, _) in zip(uids, rows, strict=True) if place[:4] == b"new/"]
+        dates = {arrival.place: arrival.date for arrival in arrivals if arrival.date != -1}
+        facts = [
+            (uid, -1, dates[place])
+            for uid, (place, _) in zip(uids, rows, strict=True)
+            if place in dates
+        ] if dates else []  # fmt: skip
+        return untidy, facts
 
     def _shown(self, place: bytes) -> Flags | None:
         """What a place shows, keywords as the account spells them; None: it cannot show flags."""
@@ -187,31 +192,32 @@ class Disk:
             _log.warning("%s: %r is the name of another message now", self._page.row.name, place)
         return another
 
-    def _arrivals(
-        self, differences: Differences, replacing: Sequence[bytes], again: Mapping[bytes, int]
+    def _arrivals(self, differences: Differences, replacing: Sequence[bytes]) -> list[Arrival]:
+        """New messages that are whole; `replacing`: those under the names of others."""
+        come = [*differences.arrivals, *replacing]
+        found = self._maildrop.arrivals(come)
+        if len(found) < len(come):  # there will be a hint, or else a next look
+            self._stamp = ()
+        apart = self._apart(differences)
+        return [*found, *self._maildrop.arrivals(apart)] if apart else found
+
+    def _rows(
+        self, arrivals: Sequence[Arrival], again: Mapping[bytes, int]
     ) -> list[tuple[bytes, int]]:
         """Place and flag id of each message that gets a UID, in order of arrival (R074).
 
-        `replacing`: new ones under the names of others; `again`: those of messages that had one,
-        and are in another order now (R238).
+        `again`: those of messages that had one, and are in another order now (R238).
         """
         maildrop, table = self._maildrop, self._page.ledger.table
-        arrivals = [place for place in differences.arrivals if self._arrived(place)]
-        arrivals += replacing
-        arrivals += self._apart(differences)
-        shown_by = {place: maildrop.arrival_flags(place) for place in arrivals}
-        numbers = {shown: table.number(shown) for shown in set(shown_by.values())}
-        rows = [(place, numbers[shown]) for place, shown in shown_by.items()] + [*again.items()]
+        shown = [maildrop.arrival_flags(arrival.place) for arrival in arrivals]
+        numbers = {flags: table.number(flags) for flags in set(shown)}
+        rows = [
+            (order, place, numbers[flags])
+            for (order, place, _), flags in zip(arrivals, shown, strict=True)
+        ]
+        rows += [(maildrop.order(place), place, number) for place, number in again.items()]
         rows.sort()
-        rows.sort(key=lambda row: maildrop.order(row[0]))
-        return rows
-
-    def _arrived(self, place: bytes) -> bool:
-        """Whether a new message is whole; if not, there will be a hint, or else a next look."""
-        whole = self._maildrop.arrived(place)
-        if not whole:
-            self._stamp = ()
-        return whole
+        return [(place, number) for _, place, number in rows]
 
     def _apart(self, differences: Differences) -> list[bytes]:
         """Messages whose key another one has get a key of their own; their places (R244)."""

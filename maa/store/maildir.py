@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import itertools
 import logging
 import os
 import re
-import signal
 import socket
 import stat
 import time
@@ -33,8 +31,8 @@ from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.message.octets import SMALL
 from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
 from maa.store.maildirsize import Share, Weighed, deleted, named_octets, sized, unsized
-from maa.store.maildrop import Maildrop, Removal, Scan
-from maa.store.remote import is_remote
+from maa.store.maildrop import Arrival, Maildrop, Removal, Scan
+from maa.store.writers import is_being_written, is_recent, is_whole
 
 _INFO = b":2,"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -44,8 +42,7 @@ _RENAME_NOREPLACE = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 # Seconds, and microseconds behind an M, as qmail's successors name deliveries.
 _DELIVERED = re.compile(rb"[a-z]+/([0-9]{1,18})\.(?:[^:]*?M([0-9]{1,18}))?")
-_SETTLED_SECONDS: Final = 10.0
-"""Nobody writes to a file that was left alone for so long."""
+_LOOKED_AT_MAX: Final = 1000
 _serial = itertools.count()
 _log = logging.getLogger(__name__)
 
@@ -116,43 +113,43 @@ class Maildir:
         except OSError:
             return 0.0  # gone again: that its UID comes early harms nobody
 
-    def arrived(self, place: bytes) -> bool:
-        """Whether the whole message is there; while it is being written, closing gives a hint."""
-        named = _DELIVERED.match(place) is not None
-        try:
-            found = os.lstat(self._root + place)
-            if time.time() - found.st_mtime > _SETTLED_SECONDS:
-                return True
-            if not named and not found.st_size:
-                return False
-            descriptor = os.open(self._root + place, _OPEN)
-        except OSError:
-            return True  # gone again, or not for us to read: whoever opens it will see
-        try:
-            # The kernel gives a lease to read only while nobody can write (fcntl(2)). Who opens
-            # the file to write just now is held up, and this process told by a signal: not by
-            # SIGIO, which would end it.
-            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-        except BlockingIOError:
-            return named and is_remote(self._root)  # NFS answers so when it does not know
-        except OSError:
-            return named
-        finally:
-            os.close(descriptor)
-        return True
+    def arrivals(self, places: Sequence[bytes]) -> list[Arrival]:
+        """Those that are whole; of one that is being written, closing it gives a hint.
 
-    def recurring_date(self, place: bytes) -> int:
-        """The date of a message whose name may be another's later; -1: no name like that."""
-        if _DELIVERED.match(place) is not None:
-            return -1
+        Of very many it is looked at those alone whose names an MDA did not make: to open the
+        others says so as well, and a stat of each would be the largest part of a first SELECT.
+        """
+        few = len(places) <= _LOOKED_AT_MAX
+        found = []
+        for place in places:
+            named = _DELIVERED.match(place)
+            if named is None:
+                written = self._written_in_place(place)
+                if written is not None:
+                    found.append(Arrival(written / 1e3, place, written // 10**9))
+            elif not few or self._is_whole(place):
+                found.append(Arrival(int(named[1]) * 1e6 + int(named[2] or 0), place, -1))
+        return found
+
+    def _is_whole(self, place: bytes) -> bool:
+        path = self._root + place
         try:
-            written = os.lstat(self._root + place).st_mtime_ns
+            return is_whole(path, os.lstat(path), self._root, presumed=False)
         except OSError:
-            return -1
-        self._written[self.key(place)] = written
-        return written // 10**9
+            return True  # gone again: whoever opens it will see
+
+    def _written_in_place(self, place: bytes) -> int | None:
+        """When a file was written whose name may come again, in nanoseconds; None: not yet."""
+        path = self._root + place
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return None  # gone again
+        empty = not status.st_size and is_recent(status.st_mtime)
+        if empty or not is_whole(path, status, self._root, presumed=True):
+            return None
+        self._written[self.key(place)] = status.st_mtime_ns
+        return status.st_mtime_ns
 
     def is_another(self, place: bytes, date: int) -> bool:
         """By the time it was written: to the nanosecond where this process saw it come."""
@@ -199,10 +196,20 @@ class Maildir:
             descriptor = os.open(self._root + place, _OPEN)
         except OSError as error:
             raise _store_error(self.path, error) from error
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        fault = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
+        if not fault and self._is_unfinished(descriptor, status):
+            fault = "still being written"
+        if fault:
             os.close(descriptor)
-            raise Unavailable("not a regular file")
+            raise Unavailable(fault)
         return descriptor
+
+    def _is_unfinished(self, descriptor: int, status: os.stat_result) -> bool:
+        """Whether its octets are not yet those that the UID will mean (R078)."""
+        if not is_recent(status.st_mtime):
+            return False
+        return is_being_written(descriptor, self._root, presumed=False)
 
     def contents(
         self, places: Iterable[bytes], octets: int, dates: bool
@@ -217,6 +224,8 @@ class Maildir:
                 status = os.fstat(descriptor)
                 size = status.st_size
                 if size > SMALL or not stat.S_ISREG(status.st_mode):
+                    return
+                if self._is_unfinished(descriptor, status):
                     return
                 # Asking for more than there is costs: that many octets are allocated first.
                 data = os.pread(descriptor, size + 1, 0)

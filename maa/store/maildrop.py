@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from maa.message.flags import Flags
 from maa.store.errors import StoreError
@@ -40,6 +40,16 @@ class Removal:
     """Places where the message still is."""
     error: StoreError | None
     """Why the last of the kept ones was."""
+
+
+class Arrival(NamedTuple):
+    """A message that was not there before."""
+
+    order: float
+    """As `Maildrop.order` has it."""
+    place: bytes
+    date: int
+    """`internal_date`, where its key may be another's later; else -1."""
 
 
 class Arriving(Protocol):
@@ -81,11 +91,8 @@ class Maildrop(Protocol):
     def order(self, place: bytes) -> float:
         """Sorts places in order of arrival; of equal ones, the lesser place came first (R074)."""
 
-    def arrived(self, place: bytes) -> bool:
-        """Whether a message that was not there before is whole; if not, a hint comes later."""
-
-    def recurring_date(self, place: bytes) -> int:
-        """`internal_date` of a new message, where its key may be another's later; else -1."""
+    def arrivals(self, places: Sequence[bytes]) -> list[Arrival]:
+        """Of messages that were not there before, those that are whole; of others a hint comes."""
 
     def is_another(self, place: bytes, date: int) -> bool:
         """Whether a message is not the one of that key and date (-1: not known) (L-23)."""

@@ -28,7 +28,7 @@ from typing import TypeVar
 from maa.message.flags import NONE, Flags
 from maa.store.errors import MessageGone, StoreError, Unavailable
 from maa.store.locks import Locks
-from maa.store.maildrop import Maildrop, Removal, Scan
+from maa.store.maildrop import Arrival, Maildrop, Removal, Scan
 from maa.store.mbox_appending import Appending, MboxArriving
 from maa.store.mbox_file import FLAGS, MboxFile, translated
 from maa.store.mbox_notes import flags_of
@@ -126,15 +126,13 @@ class Mbox:
         with self._file.mutex:
             return self._file.table.position(place) or 0
 
+    def arrivals(self, places: Sequence[bytes]) -> list[Arrival]:
+        """All: they were seen under the lock, and no other message has the same digest."""
+        with self._file.mutex:
+            position = self._file.table.position
+            return [Arrival(position(place) or 0, place, -1) for place in places]
+
     # --- places are what the file says, and nobody renames a message
-
-    def arrived(self, place: bytes) -> bool:
-        """Always: it was seen under the lock."""
-        return True
-
-    def recurring_date(self, place: bytes) -> int:
-        """No other message has the same digest."""
-        return -1
 
     def is_another(self, place: bytes, date: int) -> bool:
         """Never."""

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from maa.message.flags import DELETED, FLAGGED, SEEN
+from maa.store import maildir as maildirs
 from maa.store import remote
-from maa.store.errors import MessageGone
+from maa.store.errors import MessageGone, Unavailable
 from maa.store.mailbox import Mailbox
 from maa.store.maildir import Maildir
 from maa.store.snapshot import StoreMode
@@ -283,6 +284,28 @@ def test_L23_a_file_is_no_message_while_it_is_written(boxes: Boxes) -> None:
     assert bodies(box)[1] == b"Subject: copied\r\n\r\nall\r\n"
 
 
+def test_R078_of_very_many_new_files_none_is_shown_half(
+    boxes: Boxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup is being put back while the mailbox is opened: nobody looks at each file first."""
+    monkeypatch.setattr(maildirs, "_LOOKED_AT_MAX", 1)
+    new = boxes.root / "INBOX" / "new"
+    box = boxes.mailbox()
+    boxes.deliver("1.M1.host")
+    with open(new / "2.M1.host", "wb") as file:
+        file.write(b"Subject: copied\n")
+        file.flush()
+        box.sync()
+        assert len(box.snapshot) == 2
+        whole, half = (dict(box.read([uid]))[uid] for uid in (1, 2))
+        assert not isinstance(whole, Exception)
+        whole.close()
+        assert isinstance(half, Unavailable)
+        assert box.sizes([2]) == [None]
+        file.write(b"\nall\n")
+    assert bodies(box)[1] == b"Subject: copied\r\n\r\nall\r\n"
+
+
 def test_L23_to_ask_whether_somebody_writes_harms_nobody(tmp_path: Path) -> None:
     """The kernel tells us by a signal that somebody wants to write: it must not end us."""
     Maildir.create(str(tmp_path))
@@ -302,12 +325,12 @@ def test_L23_to_ask_whether_somebody_writes_harms_nobody(tmp_path: Path) -> None
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        answers = [maildir.arrived(b"new/1.M1.host") for _ in range(20_000)]
+        answers = [bool(maildir.arrivals([b"new/1.M1.host"])) for _ in range(20_000)]
     finally:
         over.set()
         writing.join()
     assert opened > 100 and True in answers
-    assert maildir.arrived(b"new/1.M1.host")
+    assert maildir.arrivals([b"new/1.M1.host"])
 
 
 def test_L23_an_empty_file_that_nobody_writes_to_is_shown_at_last(boxes: Boxes) -> None:
