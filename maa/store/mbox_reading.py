@@ -1,9 +1,10 @@
 """Messages read out of an mbox, as clients are to see them.
 
 Without a lock while nothing in the file has changed since its table was made, else under it; and
-none is served unless it still is the message of its key (R078). What is handed out is a copy, so
-no slow reader is in a delivery's way. In a copy metadata is left out (R236), a last line ends
-(R231), and in an mboxrd file nothing is quoted (R230).
+none is served unless it still is the message of its key (R078), which the file's times prove or
+else its digest. What is handed out is a copy, so no slow reader is in a delivery's way. In a copy
+metadata is left out (R236), a last line ends (R231), and in an mboxrd file nothing is quoted
+(R230).
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def _many(
         if not base <= start <= stop <= base + len(block):
             block, base = read_at(descriptor, start, max(octets + CHUNK, stop - start)), start
         entry = block[start - base : stop - base]
-        message = verified(entry, 0, len(entry), place, file.mboxrd)
+        message = verified(entry, 0, len(entry), place, file.mboxrd, table.proven)
         if message is None:
             return
         octets -= len(entry)
@@ -97,7 +98,8 @@ def _copy(file: MboxFile, descriptor: int, place: bytes) -> int | None:
     position = file.table.position(place)
     if position is None:
         return None
-    message = verified(descriptor, *file.table.extent(position), place, file.mboxrd)
+    extent, proven = file.table.extent(position), file.table.proven
+    message = verified(descriptor, *extent, place, file.mboxrd, proven)
     if message is None:
         return None
     # A large one goes to the disk, not to memory; nobody else ever sees it.

@@ -16,16 +16,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import zlib
 from array import array
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Final
 
+from maa.store.maildrop import GRANULARITY_NS
 from maa.store.mbox_lines import File
 from maa.store.mbox_split import Message, NotMbox, digest, message_at, split
+from maa.store.remote import is_remote_device
 
 FORMAT = 3
+_TICK_NS: Final = 100 * 10**6
+"""Kernels write times of files by their clock's ticks, of 10 ms at most."""
 _SAMPLES = 16
 _NEWEST = 32
 _SAVE_AFTER = 500
@@ -49,6 +55,12 @@ class Seen:
         found = os.fstat(descriptor)
         return cls(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
+    def is_settled(self) -> bool:
+        """Whether no change from now on can leave the file looking as it looks."""
+        # Times of whole seconds: perhaps the file system knows no others.
+        tick = _TICK_NS if self.changed_ns % 10**9 else GRANULARITY_NS
+        return time.time_ns() - self.changed_ns > tick and not is_remote_device(self.device)
+
 
 class Table:
     """The messages of one mbox in the order of the file; the file is locked while it changes."""
@@ -60,6 +72,8 @@ class Table:
         self._unsaved = 0
         self.seen: Seen | None = None
         """The file to which all this applies; None: not known."""
+        self.proven = False
+        """Whether each place is that of what is in the file, as long as the file is as `seen`."""
         self.starts: array[int] = array("q")
         self.places: list[bytes] = []
         self._rearranged = False
@@ -69,6 +83,8 @@ class Table:
         self._alike: dict[bytes, int] = {}
         self._spare = b""
         """The key of a message that was read ahead and is to be read again."""
+        self._ahead: Seen | None = None
+        """As the file was when it was read ahead, if that is enough for `proven`."""
 
     @property
     def _positions(self) -> dict[bytes, int]:
@@ -155,6 +171,9 @@ class Table:
             self._clear()
         count = len(self.places)
         self.seen = None  # until it is whole again
+        # Of a file that grew nobody looks at all again.
+        self.proven = whole and (now == self._ahead or (not grown and now.is_settled()))
+        self._ahead = now if not whole and not grown and now.is_settled() else None
         for message in split(descriptor, start, now.octets):
             self._add(descriptor, message, key)
             key = None
@@ -250,6 +269,7 @@ class Table:
         for start, place in rows:
             self._append(start, place)
         self.seen = Seen.of(descriptor)
+        self.proven = False
         self._unsaved += len(rows)
         if self._unsaved > _SAVE_AFTER:
             self.save()
@@ -267,6 +287,7 @@ class Table:
                 places.append(place)
         self._fill(starts, places)
         self.seen = Seen.of(descriptor)
+        self.proven = False
         self.save()
 
     # --- remembered on disk
@@ -309,6 +330,7 @@ class Table:
                 return
             self._fill(array("q", starts), places)
             self.seen = Seen(*known)
+            self.proven = False
 
 
 def _is_rearranged(before: dict[bytes, int], now: dict[bytes, int]) -> bool:
@@ -317,11 +339,13 @@ def _is_rearranged(before: dict[bytes, int], now: dict[bytes, int]) -> bool:
     return any(map(int.__gt__, old, old[1:]))
 
 
-def verified(file: File, start: int, stop: int, place: bytes, mboxrd: bool) -> Message | None:
-    """The message at its place; None when another is there."""
+def verified(
+    file: File, start: int, stop: int, place: bytes, mboxrd: bool, proven: bool = False
+) -> Message | None:
+    """The message at its place; None when another is there. `proven`: `Table.proven`."""
     try:
         message = message_at(file, start, stop)
     except ValueError:
         return None
     known = place.partition(b":")[0].partition(b"-")[0]
-    return message if digest(file, message, mboxrd) == known else None
+    return message if proven or digest(file, message, mboxrd) == known else None

@@ -25,6 +25,11 @@ def is_remote(path: str | bytes) -> bool:
         device = os.stat(path).st_dev
     except OSError:
         return False
+    return is_remote_device(device)
+
+
+def is_remote_device(device: int) -> bool:
+    """The same, by the number of a mounted file system."""
     return _kind(device) in _SHARED | _SHARED_FUSE
 
 
