@@ -58,6 +58,10 @@ class Section:
     """First octet and number of octets."""
     peek: bool = True
     """Reading does not set \\Seen (R087)."""
+    decoded: bool = False
+    """BINARY: without the Content-Transfer-Encoding (RFC 3516)."""
+    size: bool = False
+    """BINARY.SIZE: only how many octets these are."""
 
 
 Item = Datum | Section
@@ -81,6 +85,7 @@ _OLD_LINES: Final = {
     b"RFC822.HEADER.LINES": Text.FIELDS,
     b"RFC822.HEADER.LINES.NOT": Text.FIELDS_NOT,
 }
+_BINARY: Final = (b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE")
 _DATA: Final = {datum.value: datum for datum in Datum}
 
 _WORD = re.compile(rb"[A-Za-z0-9.]+")
@@ -111,6 +116,8 @@ def _word(cursor: Cursor) -> bytes:
 def _item(cursor: Cursor, word: bytes) -> Item:
     if word in (b"BODY", b"BODY.PEEK") and cursor.peek() == b"[":
         return _section(cursor, peek=word == b"BODY.PEEK")
+    if word in _BINARY:
+        return _binary(cursor, word)
     if word in _DATA:
         return _DATA[word]
     if word in _OLD_NAMES:
@@ -126,14 +133,31 @@ def _item(cursor: Cursor, word: bytes) -> Item:
 def _section(cursor: Cursor, peek: bool) -> Section:
     """`[section-spec]` and `<first.count>`, behind BODY or BODY.PEEK."""
     cursor.expect(b"[")
-    part = cursor.remaining_match(_PART)
-    path = tuple(int(number) for number in part.group().split(b".")) if part else ()
+    path = _path(cursor)
     text, fields = _section_text(cursor, bool(path))
     cursor.expect(b"]")
-    if path and max(path) > MAX_NUMBER:
-        raise ProtocolError("a part number is too large")
     partial = _partial(cursor)
     return Section(_name(path, text, fields, partial), path, text, fields, partial, peek)
+
+
+def _binary(cursor: Cursor, word: bytes) -> Section:
+    """`[section-part]` and, but for the size, `<first.count>` of what is decoded (RFC 3516 §7)."""
+    cursor.expect(b"[")
+    path = _path(cursor)
+    cursor.expect(b"]")
+    size = word == b"BINARY.SIZE"
+    partial = None if size else _partial(cursor)
+    name = _name(path, Text.ALL, (), partial, b"BINARY.SIZE" if size else b"BINARY")
+    peek = word != b"BINARY"
+    return Section(name, path, partial=partial, peek=peek, decoded=True, size=size)
+
+
+def _path(cursor: Cursor) -> tuple[int, ...]:
+    part = cursor.remaining_match(_PART)
+    path = tuple(int(number) for number in part.group().split(b".")) if part else ()
+    if path and max(path) > MAX_NUMBER:
+        raise ProtocolError("a part number is too large")
+    return path
 
 
 def _section_text(cursor: Cursor, behind_part: bool) -> tuple[Text, tuple[bytes, ...]]:
@@ -179,10 +203,11 @@ def _name(
     text: Text,
     fields: tuple[bytes, ...],
     partial: tuple[int, int] | None,
+    word: bytes = b"BODY",
 ) -> bytes:
     """The section as the answer spells it (R133): of a partial range only the first octet."""
     specification = b".".join([b"%d" % number for number in path] + [text.value] * bool(text.value))
     if fields:
         specification += b" (%b)" % b" ".join(astring(name) for name in fields)
     origin = b"<%d>" % partial[0] if partial else b""
-    return b"BODY[%b]%b" % (specification, origin)
+    return b"%b[%b]%b" % (word, specification, origin)

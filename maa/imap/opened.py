@@ -8,6 +8,7 @@ from typing import Final
 
 from maa.conversation import CLOSE, SLOW, Step
 from maa.imap import render
+from maa.imap.binary import Decoded
 from maa.imap.columns import Batch, Column, shown_facts
 from maa.imap.fetch_items import Datum, Item, Section
 from maa.imap.plan import FACTS, Progress
@@ -18,6 +19,7 @@ from maa.imap.sections import (
     from_cache,
     packed_parts,
 )
+from maa.message.decoding import UnknownEncoding
 from maa.message.octets import CHUNK, Wire, WireBytes, without_nul
 from maa.store.errors import StoreError, Unavailable
 from maa.store.mailbox import Mailbox
@@ -26,7 +28,7 @@ _HEADS_AT_ONCE: Final = 64
 _AHEAD_OCTETS: Final = 4 * render.PIECE_OCTETS
 """Of small messages so much is read before it is sent: changing threads takes time, too."""
 
-Value = bytes | range | None
+Value = bytes | range | Decoded | None
 
 
 class OneByOne:
@@ -155,16 +157,20 @@ class OneByOne:
             before = b" "
             if isinstance(value, range):
                 yield from self._stream(uid, wire, value)
+            elif isinstance(value, Decoded):
+                yield from self._stream_decoded(uid, value)
             else:
                 self._put(value)
         for flags in self._progress.seen_flags(number, uid):
-            self._put(b" " + flags)
-        self._put(b")\r\n")
+            self._put(b"%b%b" % (before, flags))
+            before = b" "
+        if before == b" ":
+            self._put(b")\r\n")
 
     def _without_content(self, values: Sequence[bytes | None]) -> list[bytes | None]:
         """NIL for sections that cannot be read (R159)."""
         return [
-            b"NIL" if value is None and isinstance(item, Section) else value
+            b"NIL" if value is None and isinstance(item, Section) and not item.size else value
             for item, value in zip(self._items, values, strict=True)
         ]
 
@@ -208,16 +214,32 @@ class OneByOne:
         self._keep(kept_as, uid, derived)
         return from_cache(item, derived)
 
-    def _section(self, section: Section, uid: int, content: Content) -> bytes | range:
+    def _section(self, section: Section, uid: int, content: Content) -> Value:
         """A section's octets as a literal, or their range in the message; NIL if there is none."""
         try:
-            found = content.section(section)
+            found = self._binary(section, content) if section.decoded else content.section(section)
         except OSError as error:
             self._progress.failed(uid, Unavailable(str(error)))
-            return b"NIL"
+            return None if section.size else b"NIL"
+        except UnknownEncoding as error:
+            self._progress.failed(uid, error)
+            return None if section.size else b"NIL"
+        if section.decoded:
+            return found
         if found is None:
             return b"NIL"
         return render.literal(found) if isinstance(found, bytes) else found
+
+    def _binary(self, section: Section, content: Content) -> Value:
+        """Decoded octets of a small message, or how to come by them; or only their number."""
+        found = content.decoded(section)
+        if found is None:
+            return None if section.size else b"NIL"
+        if section.size:
+            return b"%d" % found.measured()[0]
+        if isinstance(content.wire, WireBytes):
+            return render.binary(b"".join(found.pieces()))
+        return found
 
     def _keep(self, item: str, uid: int, value: bytes) -> None:
         if len(value) <= VALUE_OCTETS_MAX:
@@ -232,22 +254,39 @@ class OneByOne:
             self._put(render.literal(b""))
             return
         self._put(b"{%d}\r\n" % len(span))
-        chunks = wire.chunks(span.start, span.stop)
-        on_disk = not isinstance(wire, WireBytes)
+        pieces = map(without_nul, wire.chunks(span.start, span.stop))
+        yield from self._pieces(uid, pieces, on_disk=not isinstance(wire, WireBytes))
+
+    def _stream_decoded(self, uid: int, section: Decoded) -> Iterator[Step]:
+        """Decoded octets of a large file as a literal."""
+        try:
+            octets, nul = section.measured()
+        except OSError as error:
+            self._progress.failed(uid, Unavailable(str(error)))
+            self._put(b"NIL")
+            return
+        if not octets:
+            self._put(b'""')
+            return
+        self._put(render.binary_start(octets, nul))
+        yield from self._pieces(uid, section.pieces(), on_disk=True)
+
+    def _pieces(self, uid: int, pieces: Iterator[bytes], on_disk: bool) -> Iterator[Step]:
+        """The octets of a literal whose length has been said."""
         while True:
             yield from self._flush()
             if on_disk:
                 yield from self._slow()
             try:
-                chunk = next(chunks, None)
+                piece = next(pieces, None)
             except OSError as error:
                 # The literal's length was promised: nothing but the end of the link is true now.
                 self._progress.failed(uid, Unavailable(str(error)))
                 yield CLOSE
                 raise Unavailable(str(error)) from error
-            if chunk is None:
+            if piece is None:
                 return
-            self._put(without_nul(chunk))
+            self._put(piece)
 
     # --- octets on their way
 

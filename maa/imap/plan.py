@@ -13,6 +13,7 @@ from maa.imap.fetch_items import Datum, Item, Section
 from maa.imap.responses import flag_list
 from maa.imap.sections import cache_name, needs_head_only
 from maa.imap.states import Enabled
+from maa.message.decoding import UnknownEncoding
 from maa.store.errors import MessageGone, StoreError
 from maa.store.view import View
 
@@ -119,7 +120,7 @@ class Progress:
     enabled: Enabled
     seen: frozenset[int] = frozenset()
     """UIDs of the present batch that got \\Seen by this FETCH."""
-    trouble: StoreError | None = field(default=None)
+    trouble: StoreError | UnknownEncoding | None = field(default=None)
 
     def row(self, number: int, uid: int, values: Sequence[bytes | None]) -> bytes:
         """One answer without the values that are not known."""
@@ -150,9 +151,9 @@ class Progress:
         items = self.plan.items
         return [b"%b %b" % (item.value, told[item]) for item in told if item not in items]
 
-    def failed(self, uid: int, error: StoreError) -> None:
+    def failed(self, uid: int, error: StoreError | UnknownEncoding) -> None:
         """Note that a message could not be read; the command will end with NO (L-27)."""
-        if not isinstance(error, MessageGone):
+        if not isinstance(error, MessageGone | UnknownEncoding):
             _log.warning("message %d cannot be read: %s", uid, error)
         if self.trouble is None or isinstance(self.trouble, MessageGone):
             self.trouble = error

@@ -171,6 +171,16 @@ def literal(data: bytes) -> bytes:
     return b"{%d}\r\n%b" % (len(data), data.replace(b"\0", b"\x80")) if data else b'""'
 
 
+def binary(data: bytes) -> bytes:
+    """Decoded octets: a literal, or with a NUL among them a literal8 (RFC 3516 §4.3)."""
+    return b"%b%b" % (binary_start(len(data), b"\0" in data), data) if data else b'""'
+
+
+def binary_start(octets: int, nul: bool) -> bytes:
+    """What stands before so many decoded octets."""
+    return b"%b{%d}\r\n" % (b"~" * nul, octets)
+
+
 def template(names: Sequence[bytes]) -> bytes:
     """The format of one answer: the sequence number, then a rendered value for each name."""
     values = b" ".join(b"%b %%b" % name.replace(b"%", b"%%") for name in names)

@@ -13,6 +13,7 @@ from typing import Final
 
 from maa.auth import errors as auth
 from maa.imap import utf7
+from maa.message.decoding import UnknownEncoding
 from maa.message.flags import RECENT, SYSTEM_FLAGS, Flags
 from maa.store import errors as store
 from maa.store.index import MailboxRow
@@ -64,6 +65,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.LockTimeout: (b"INUSE", b"Another program holds the mailbox"),
     store.Unavailable: (b"UNAVAILABLE", b"The mailbox cannot be reached now"),
     store.NewerIndex: (b"CONTACTADMIN", b"The mailbox cannot be reached until it is repaired"),
+    UnknownEncoding: (b"UNKNOWN-CTE", b"A part's Content-Transfer-Encoding is not known"),
     auth.BadCredentials: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
     auth.AuthUnavailable: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
     auth.Expired: (b"EXPIRED", b"The password has expired"),

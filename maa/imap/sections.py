@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from maa.imap import render
+from maa.imap.binary import Decoded
 from maa.imap.fetch_items import Datum, Item, Section, Text
 from maa.message import headers
 from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, SMALL, Wire
@@ -151,6 +152,13 @@ class Content:
         first, count = section.partial
         start = min(found.start + first, found.stop)
         return range(start, min(start + count, found.stop))
+
+    def decoded(self, section: Section) -> Decoded | None:
+        """What BINARY means by a section; None when there is no such part. UnknownEncoding."""
+        part = find(self.root, section.path) if section.path else None
+        if section.path and part is None:
+            return None
+        return Decoded(self.wire, part, section.partial)
 
     def _whole_section(self, section: Section) -> bytes | range | None:
         if section.path:
