@@ -64,6 +64,7 @@ CAPABILITIES: Final = (
     Capability(b"THREAD=REFS", "draft-ietf-morg-inthread"),
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
     Capability(b"BINARY", "RFC 3516"),
+    Capability(b"PREVIEW", "RFC 8970"),
     Capability(b"MULTIAPPEND", "RFC 3502"),
     Capability(b"REPLACE", "RFC 8508"),
     Capability(b"APPENDLIMIT", "RFC 7889"),

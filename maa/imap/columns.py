@@ -134,4 +134,6 @@ def cached_column(batch: Batch, item: Item, mailbox: Mailbox) -> Column:
     column = list(map(found.get, uids))
     if item is Datum.ENVELOPE or item is Datum.BODY:
         return column
+    if item is Datum.LAZY_PREVIEW:
+        return [b"NIL" if value is None else value for value in column]
     return [None if value is None else from_cache(item, value) for value in column]

@@ -30,6 +30,14 @@ class Datum(Enum):
     ENVELOPE = b"ENVELOPE"
     BODY = b"BODY"
     BODYSTRUCTURE = b"BODYSTRUCTURE"
+    PREVIEW = b"PREVIEW"
+    LAZY_PREVIEW = b"PREVIEW (LAZY)"
+    """PREVIEW if it is remembered, and NIL if not (RFC 8970 §4)."""
+
+    @property
+    def answered_as(self) -> bytes:
+        """The name of the answer."""
+        return b"PREVIEW" if self is Datum.LAZY_PREVIEW else self.value
 
 
 class Text(Enum):
@@ -89,6 +97,7 @@ _BINARY: Final = (b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE")
 _DATA: Final = {datum.value: datum for datum in Datum}
 
 _WORD = re.compile(rb"[A-Za-z0-9.]+")
+_LAZY = re.compile(rb" \(LAZY\)", re.IGNORECASE)
 _PART = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*")
 _TEXT = re.compile(rb"\.?(HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME)", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(0|[1-9][0-9]{0,9})\.([1-9][0-9]{0,9})>")
@@ -118,6 +127,8 @@ def _item(cursor: Cursor, word: bytes) -> Item:
         return _section(cursor, peek=word == b"BODY.PEEK")
     if word in _BINARY:
         return _binary(cursor, word)
+    if word == b"PREVIEW" and cursor.remaining_match(_LAZY):
+        return Datum.LAZY_PREVIEW
     if word in _DATA:
         return _DATA[word]
     if word in _OLD_NAMES:

@@ -81,7 +81,7 @@ class Plan:
             for item, kept in zip(items, kept_as, strict=True)
         )
         streams = any(sections)
-        names = tuple(item.value if isinstance(item, Datum) else item.name for item in items)
+        names = tuple(item.answered_as if isinstance(item, Datum) else item.name for item in items)
         return cls(
             items,
             by_uid,

@@ -13,9 +13,11 @@ from typing import Final
 from maa.imap import render
 from maa.imap.binary import Decoded
 from maa.imap.fetch_items import Datum, Item, Section, Text
+from maa.imap.responses import string
 from maa.message import headers
 from maa.message.octets import CHUNK, HEADER_OCTETS_MAX, SMALL, Wire
 from maa.message.parts import Part, find, pack, unpack
+from maa.message.preview import preview
 from maa.message.related import thread_id
 from maa.message.structure import scan
 
@@ -24,6 +26,7 @@ STRUCTURE: Final = "structure/2"
 """The packed parts if there was need of them, an empty line, BODYSTRUCTURE."""
 BODY: Final = "body/1"
 THREAD: Final = "thread/1"
+PREVIEW: Final = "preview/1"
 _FIELDS: Final = "fields/1:"
 _FIELDS_OCTETS_MAX: Final = 500
 """Sets of header fields with longer names are not remembered."""
@@ -36,6 +39,8 @@ _DATA: Final = {
     Datum.BODYSTRUCTURE: STRUCTURE,
     Datum.BODY: BODY,
     Datum.THREADID: THREAD,
+    Datum.PREVIEW: PREVIEW,
+    Datum.LAZY_PREVIEW: PREVIEW,
 }
 
 
@@ -67,7 +72,7 @@ def packed_parts(structure: bytes | None) -> bytes | None:
 def needs_head_only(item: Item) -> bool:
     """Whether the header is enough to answer it."""
     if isinstance(item, Datum):
-        return item is Datum.ENVELOPE or item is Datum.THREADID
+        return item in (Datum.ENVELOPE, Datum.THREADID, Datum.LAZY_PREVIEW)
     return not item.path and item.text in (Text.HEADER, Text.FIELDS, Text.FIELDS_NOT)
 
 
@@ -139,6 +144,8 @@ class Content:
             return render.body_structure(self.scanned, extended=False)
         if item is Datum.THREADID:
             return b"(%b)" % thread_id(self.header)
+        if item is Datum.PREVIEW:
+            return string(preview(self.wire, self.scanned).encode("utf-8"))
         assert isinstance(item, Section)
         return render.literal(headers.selected(self.header, item.fields))
 
