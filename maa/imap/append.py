@@ -80,7 +80,8 @@ def _taken(
             room = yield from reserved(state.account, present.literal.octets)
             rooms += [room] if room is not None else []
             incoming = yield from _received(mailbox, present, waiting)
-            following = yield from _following(several and len(waiting) < UPLOADS_MAX)
+            more = several and len(waiting) < UPLOADS_MAX
+            following = yield from _following(more, present.wrapped)
             yield SLOW
             with into(mailbox):
                 incoming.finish(present.flags, present.internal_date)
@@ -135,11 +136,17 @@ def _some(octets: int, binary: bool) -> Generator[Said, Input | None, bytes]:
     return data
 
 
-def _following(allowed: bool) -> Generator[Said, Input | None, Upload | None]:
-    """What stands behind a message: nothing, or the next message without its octets."""
+def _following(allowed: bool, wrapped: bool) -> Generator[Said, Input | None, Upload | None]:
+    """What stands behind a message: nothing, or the next message without its octets.
+
+    `wrapped`: first comes the parenthesis of `UTF8 (...)`.
+    """
     line = yield from hearing.line()
-    fault = line.fault
-    if fault is None and not line.text.strip(b" ") and line.literal is None:
+    fault, text = line.fault, line.text
+    if wrapped and fault is None:
+        fault = None if text[:1] == b")" else "a parenthesis is not closed"
+        text = text[1:]
+    if fault is None and not text.strip(b" ") and line.literal is None:
         return None
     if not allowed:
         fault = "too many messages at a time"
@@ -147,7 +154,7 @@ def _following(allowed: bool) -> Generator[Said, Input | None, Upload | None]:
         yield SLOW  # what was begun on disk is undone next
         raise ProtocolError(fault)
     try:
-        return upload(Cursor((line.text,), 0, line.literal))
+        return upload(Cursor((text,), 0, line.literal))
     except ProtocolError:
         yield SLOW
         raise

@@ -26,6 +26,7 @@ class Capability:
 
 CAPABILITIES: Final = (
     Capability(b"IMAP4rev1", "RFC 3501", before=True),
+    Capability(b"IMAP4rev2", "RFC 9051", before=True),
     Capability(b"LITERAL+", "RFC 7888", before=True),
     Capability(b"SASL-IR", "RFC 4959", before=True, after=False),
     Capability(b"ID", "RFC 2971", before=True),
@@ -65,6 +66,7 @@ CAPABILITIES: Final = (
     Capability(b"COMPRESS=DEFLATE", "RFC 4978"),
     Capability(b"BINARY", "RFC 3516"),
     Capability(b"PREVIEW", "RFC 8970"),
+    Capability(b"UTF8=ACCEPT", "RFC 6855"),
     Capability(b"MULTIAPPEND", "RFC 3502"),
     Capability(b"REPLACE", "RFC 8508"),
     Capability(b"APPENDLIMIT", "RFC 7889"),

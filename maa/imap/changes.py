@@ -10,9 +10,9 @@ from dataclasses import replace
 from maa.conversation import SLOW
 from maa.imap.commands import Copy, Expunge, Store
 from maa.imap.enabling import condstore
+from maa.imap.mailboxes import opened
 from maa.imap.message_sets import positions_of
 from maa.imap.responses import Refused, untagged
-from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import flag_lines, modseq_lines, rendered
 from maa.message.numbers import written

@@ -153,6 +153,8 @@ class Upload:
     internal_date: int | None
     """Seconds since the epoch."""
     literal: Literal
+    wrapped: bool = False
+    """`UTF8 (~{...})`: a parenthesis follows the octets (RFC 6855 §4)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -407,7 +409,7 @@ def append(tag: bytes, cursor: Cursor) -> Append:
 
 
 def upload(cursor: Cursor) -> Upload:
-    """SP [flag-list SP] [date-time SP], up to the literal."""
+    """SP [flag-list SP] [date-time SP] ["UTF8" SP "("], up to the literal."""
     cursor.space()
     flags, internal_date = NONE, None
     if cursor.peek() == b"(":
@@ -419,7 +421,11 @@ def upload(cursor: Cursor) -> Upload:
         except ValueError:
             raise ProtocolError("invalid date and time") from None
         cursor.space()
-    return Upload(flags, internal_date, cursor.message_literal())
+    wrapped = cursor.take(b"UTF8 (")
+    literal = cursor.message_literal()
+    if wrapped and not literal.binary:
+        raise ProtocolError("in UTF8 (...) there is a literal8")
+    return Upload(flags, internal_date, literal, wrapped)
 
 
 def replace(tag: bytes, cursor: Cursor, by_uid: bool = False) -> Replace:

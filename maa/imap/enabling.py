@@ -14,8 +14,11 @@ CONDSTORE: Final = Enabled(condstore=True)
 ENABLING: Final[dict[bytes, Enabled]] = {
     b"CONDSTORE": CONDSTORE,
     b"QRESYNC": Enabled(condstore=True, qresync=True),  # R041
+    b"UTF8=ACCEPT": Enabled(utf8=True),
+    b"IMAP4REV2": Enabled(rev2=True),
 }
 """By name what is on from then on; other names are ignored."""
+_SPELLED: Final = {b"IMAP4REV2": b"IMAP4rev2"}
 
 S = TypeVar("S", Authenticated, Selected, Authenticated | Selected)
 
@@ -27,7 +30,7 @@ def enable(state: Authenticated | Selected, command: Enable) -> Answer:
     for name in dict.fromkeys(command.capabilities):
         more = ENABLING.get(name, Enabled())
         if before | more != before:
-            told.append(name)
+            told.append(_SPELLED.get(name, name))
             now |= more
     yield b"* %b\r\n" % b" ".join(told)
     state = yield from enabled(state, now)
@@ -46,4 +49,6 @@ def enabled(state: S, more: Enabled) -> Generator[Said, Input | None, S]:
         return state
     if now.condstore and not state.enabled.condstore and isinstance(state, Selected):
         yield highest_modseq(state.view)
+    if now.rev2 and not state.enabled.rev2 and isinstance(state, Selected):
+        state = replace(state, view=state.view.without_recent())
     return replace(state, enabled=now)

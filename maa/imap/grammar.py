@@ -28,6 +28,10 @@ TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+')
 # QUOTED-CHAR: any TEXT-CHAR except quoted-specials, or an escaped quoted-special (R007).
 _PLAIN = rb'[^"\\\r\n\x00\x80-\xff]*'
 QUOTED = re.compile(rb'"(%b(?:\\["\\]%b)*)"' % (_PLAIN, _PLAIN))
+# uQUOTED-CHAR, once UTF8=ACCEPT or IMAP4rev2 is enabled (RFC 6855 §3).
+_WIDE = rb'[^"\\\r\n\x00]*'
+QUOTED_UTF8 = re.compile(rb'"(%b(?:\\["\\]%b)*)"' % (_WIDE, _WIDE))
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ESCAPED = re.compile(rb"\\(.)")
 _NUMBER = re.compile(rb"[0-9]+")
 _SEQUENCE_SET = re.compile(rb"[0-9*:,]+")
@@ -41,12 +45,20 @@ class StringMissing(ProtocolError):
 class Cursor:
     """A reader over one command: `pieces[0]`, a literal's content, more text, a literal, ..."""
 
-    __slots__ = ("_announced", "_at", "_index", "_pieces", "_text")
+    __slots__ = ("_announced", "_at", "_index", "_pieces", "_text", "unicode")
 
     def __init__(
-        self, pieces: Sequence[bytes], at: int = 0, announced: Literal | None = None
+        self,
+        pieces: Sequence[bytes],
+        at: int = 0,
+        announced: Literal | None = None,
+        unicode: bool = False,
     ) -> None:
-        """Begin at an offset; `announced`: a literal follows that was not received yet."""
+        """Begin at an offset; `announced`: a literal follows that was not received yet.
+
+        `unicode`: quoted strings may be UTF-8, and mailbox names are (`states.Enabled.unicode`).
+        """
+        self.unicode = unicode
         self._pieces = pieces
         self._announced = announced
         self._index = 0
@@ -104,11 +116,13 @@ class Cursor:
     def string(self) -> bytes:
         """A quoted string or a literal."""
         if self._at < len(self._text):
-            match = QUOTED.match(self._text, self._at)
+            match = (QUOTED_UTF8 if self.unicode else QUOTED).match(self._text, self._at)
             if match is None:
                 raise ProtocolError("a string is missing or not closed")
             self._at = match.end()
             value = match.group(1)
+            if self.unicode and not _is_utf8(value):
+                raise ProtocolError("a quoted string is not valid UTF-8")
             return _ESCAPED.sub(rb"\1", value) if b"\\" in value else value
         if self._index + 1 >= len(self._pieces):
             raise StringMissing("a string is missing")
@@ -183,7 +197,7 @@ class Cursor:
 
     def mailbox(self) -> str:
         """A mailbox name as the client spelled it, but decoded (INBOX may be in any case)."""
-        return decoded_mailbox(self.astring())
+        return decoded_mailbox(self.astring(), self.unicode)
 
     def flag_list(self) -> Flags:
         """`(\\Seen $Forwarded)`, checked as `flags` does; `()` is legal."""
@@ -209,12 +223,31 @@ class Cursor:
 _ANOTHER = re.compile(rb" (?=[^ ])")
 
 
-def decoded_mailbox(name: bytes) -> str:
-    """The Unicode form of a mailbox name; illegal modified UTF-7 is refused (R094)."""
+def decoded_mailbox(name: bytes, unicode: bool) -> str:
+    """The Unicode form of a mailbox name; an illegal spelling is refused (R094)."""
     try:
-        return utf7.decoded(name)
+        return name_of(name, unicode)
     except ValueError:
-        raise Refused(b"CANNOT", "the mailbox name is not valid modified UTF-7") from None
+        form = "UTF-8" if unicode else "modified UTF-7"
+        raise Refused(b"CANNOT", f"the mailbox name is not valid {form}") from None
+
+
+def name_of(name: bytes, unicode: bool) -> str:
+    """A mailbox name in UTF-8 or else in modified UTF-7; ValueError."""
+    if not unicode:
+        return utf7.decoded(name)
+    text = name.decode("utf-8")
+    if _NOT_IN_NAMES.search(text):
+        raise ValueError("a mailbox name holds control characters")
+    return text
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def settable(names: Sequence[bytes]) -> Flags:

@@ -25,7 +25,7 @@ PATTERNS_MAX: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class ListMailboxes(Command):
-    """LIST, LSUB or XLIST; reference and patterns still in modified UTF-7."""
+    """LIST, LSUB or XLIST; reference and patterns as they were spelled."""
 
     reference: bytes
     patterns: tuple[bytes, ...]
@@ -35,6 +35,8 @@ class ListMailboxes(Command):
     returned: frozenset[bytes] = frozenset()
     status: tuple[bytes, ...] = ()
     """The items of RETURN (STATUS (...)), RFC 5819."""
+    unicode: bool = False
+    """They were spelled in UTF-8, and not in modified UTF-7."""
 
 
 def plain_list(tag: bytes, cursor: Cursor) -> ListMailboxes:
@@ -44,7 +46,7 @@ def plain_list(tag: bytes, cursor: Cursor) -> ListMailboxes:
     cursor.space()
     pattern = cursor.list_mailbox()
     cursor.end()
-    return ListMailboxes(tag, reference, (pattern,))
+    return ListMailboxes(tag, reference, (pattern,), unicode=cursor.unicode)
 
 
 def list_mailboxes(tag: bytes, cursor: Cursor) -> ListMailboxes:
@@ -80,6 +82,7 @@ def list_mailboxes(tag: bytes, cursor: Cursor) -> ListMailboxes:
         selection or frozenset(),
         returned or frozenset(),
         status,
+        cursor.unicode,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Final
 
 from maa.conversation import SLOW
-from maa.imap import utf7
+from maa.imap.grammar import name_of
 from maa.imap.list_command import (
     RECURSIVEMATCH,
     SPECIAL_USE,
@@ -60,7 +60,7 @@ def list_mailboxes(state: User, command: ListMailboxes) -> Answer:
     if command.status:
         state = yield from _with_status(state, found, command.status)
     else:
-        yield from _lines(b"LIST", account, found)
+        yield from lines(b"LIST", state, found)
     return Done(state, b"LIST completed")
 
 
@@ -74,7 +74,7 @@ def list_special(state: User, command: ListMailboxes) -> Answer:
         for listed in account.mailboxes()
         if matches(listed.name)
     ]
-    yield from _lines(b"XLIST", account, found)
+    yield from lines(b"XLIST", state, found)
     return Done(state, b"XLIST completed")
 
 
@@ -96,7 +96,7 @@ def list_subscribed(state: User, command: ListMailboxes) -> Answer:
         if listed is None or name not in subscribed:
             listed = _missing(subscribed.get(name, name), name in below)
         found.append((listed, parenthesised(attributes(listed)), b""))
-    yield from _lines(b"LSUB", account, found)
+    yield from lines(b"LSUB", state, found)
     return Done(state, b"LSUB completed")
 
 
@@ -184,19 +184,19 @@ def _separator(account: Account) -> bytes:
 def _matcher(command: ListMailboxes, separator: str) -> Matcher:
     """Whether a name matches the reference with one of the patterns."""
     if len(command.patterns) == 1:
-        return _matched_by(command.reference + command.patterns[0], separator)
+        return _matched_by(command.reference + command.patterns[0], separator, command.unicode)
     several = [
-        _matched_by(command.reference + pattern, separator)
+        _matched_by(command.reference + pattern, separator, command.unicode)
         for pattern in command.patterns
         if pattern  # the empty one matches nothing here (RFC 5258 §3)
     ]
     return lambda name: any(matches(name) for matches in several)
 
 
-def _matched_by(pattern: bytes, separator: str) -> Matcher:
+def _matched_by(pattern: bytes, separator: str, unicode: bool) -> Matcher:
     """Reference and pattern are simply joined (R106)."""
     try:
-        text = key(utf7.decoded(pattern))
+        text = key(name_of(pattern, unicode))
     except ValueError:
         return lambda name: False  # No name is spelled so (R094).
     head, sep, rest = text.partition(separator)
@@ -218,14 +218,15 @@ def _parents(name: str, separator: str) -> Iterator[str]:
         end = name.rfind(separator, 0, end)
 
 
-def _lines(word: bytes, account: Account, found: Iterable[Line]) -> Iterator[bytes]:
-    separator = _separator(account)
-    lines = [
-        b"* %b %b %b %b%b\r\n" % (word, shown, separator, rendered_name(listed.name), item)
+def lines(word: bytes, state: User, found: Iterable[Line]) -> Iterator[bytes]:
+    """Untagged responses, some at a time, with names as this client reads them."""
+    separator, unicode = _separator(state.account), state.enabled.unicode
+    rendered = [
+        b"* %b %b %b %b%b\r\n" % (word, shown, separator, rendered_name(listed.name, unicode), item)
         for listed, shown, item in found
     ]
-    for begin in range(0, len(lines), BATCH):
-        yield b"".join(lines[begin : begin + BATCH])
+    for begin in range(0, len(rendered), BATCH):
+        yield b"".join(rendered[begin : begin + BATCH])
 
 
 def _with_status(
@@ -233,7 +234,7 @@ def _with_status(
 ) -> Generator[Said, Input | None, User]:
     """Each line, and behind it what STATUS says, where that can be said (RFC 5819 §2; R111)."""
     for line in found:
-        yield from _lines(b"LIST", state.account, [line])
+        yield from lines(b"LIST", state, [line])
         if line[0].selectable:
             try:
                 state = yield from described(state, line[0].name, items)

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 def notify(state: Authenticated | Selected, command: Notify) -> Answer:
     """NOTIFY SET or NONE; until the next one, or the end (RFC 5465 §3.1)."""
     watching = Watching(state.account, command.groups, state.connection.wake)
-    watching.condstore = state.enabled.condstore
+    watching.enabled = state.enabled
     begun = False
     try:
         _attend(watching, state)
@@ -79,7 +79,7 @@ def pushed(
     watching = state.watching
     if watching is None:
         return state
-    watching.condstore = state.enabled.condstore
+    watching.enabled = state.enabled
     _attend(watching, state)
     try:
         group = watching.selected

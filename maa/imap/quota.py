@@ -35,7 +35,7 @@ def getquotaroot(state: User, command: OnMailbox) -> Answer:
     """GETQUOTAROOT: answered without a root, and for a mailbox to be made, too (§4.1.2; R195)."""
     yield SLOW
     limits = state.account.quota.limits()
-    name = rendered_name(command.mailbox)
+    name = rendered_name(command.mailbox, state.enabled.unicode)
     if limits.absent:
         yield b"* QUOTAROOT %b\r\n" % name
     else:

@@ -90,8 +90,12 @@ def string(value: bytes) -> bytes:
     if _PLAIN(value):  # nearly all
         return b'"%b"' % value
     if len(value) <= QUOTED_OCTETS_MAX and _QUOTABLE.fullmatch(value):
-        return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        return _quoted(value)
     return b"{%d}\r\n%b" % (len(value), value.replace(b"\0", b"\x80"))
+
+
+def _quoted(value: bytes) -> bytes:
+    return b'"%b"' % value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
 
 
 def nstring(value: bytes | None) -> bytes:
@@ -106,9 +110,15 @@ def astring(value: bytes) -> bytes:
     return string(value)
 
 
-def mailbox(name: str) -> bytes:
-    """A mailbox name as an astring in modified UTF-7."""
-    return astring(utf7.encoded(name))
+def mailbox(name: str, unicode: bool) -> bytes:
+    """A mailbox name as an astring: in UTF-8 for who asked for that, else in modified UTF-7."""
+    if not unicode:
+        return astring(utf7.encoded(name))
+    # What comes from a stranger's folder on disk need not be encodable.
+    value = name.encode("utf-8", "replace")
+    if value.isascii() or len(value) > QUOTED_OCTETS_MAX:
+        return astring(value)
+    return _quoted(value)  # without control characters: no mailbox is called so
 
 
 def mailbox_id(row: MailboxRow) -> bytes:

@@ -12,9 +12,9 @@ from maa.imap.enabling import condstore
 from maa.imap.indexed import asks_modseq, greatest_modseq
 from maa.imap.matching import leaves, matching
 from maa.imap.message_sets import saved
-from maa.imap.responses import failure
+from maa.imap.responses import ProtocolError, failure
 from maa.imap.search_keys import known_charset
-from maa.imap.search_results import esearch, plain
+from maa.imap.search_results import ReturnOptions, esearch, plain
 from maa.imap.states import Answer, Done, Selected
 from maa.message.numbers import NOTHING
 from maa.store.errors import MailboxGone, StoreError
@@ -30,7 +30,14 @@ _BADCHARSET: Final = (
 
 
 def search(state: Selected, command: Search) -> Answer:
-    """The numbers or UIDs of the messages that match (R178, R186)."""
+    """The numbers or UIDs of the messages that match (R178, R186).
+
+    IMAP4rev2 has no other answer than ESEARCH (RFC 9051 §6.4.4; R041).
+    """
+    if command.charset is not None and state.enabled.utf8:
+        raise ProtocolError("texts are UTF-8 now: there is no CHARSET")  # RFC 6855 §3; R180
+    if command.options is None and state.enabled.rev2:
+        command = replace(command, options=ReturnOptions(everything=True))
     return (yield from answered(state, command, b"SEARCH", matching(state, command.key)))
 
 

@@ -8,13 +8,15 @@ from dataclasses import replace
 from maa.conversation import SLOW
 from maa.imap.commands import Plain, Select
 from maa.imap.enabling import CONDSTORE
-from maa.imap.responses import ProtocolError, failure, mailbox_id, untagged
+from maa.imap.listing import INBOX, attributes, lines
+from maa.imap.mailboxes import opened
+from maa.imap.responses import ProtocolError, failure, mailbox_id, parenthesised, untagged
+from maa.imap.responses import mailbox as rendered_name
 from maa.imap.resync import resynchronised
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import highest_modseq, keyword_lines
-from maa.store.account import Account
 from maa.store.errors import StoreError
-from maa.store.mailbox import Mailbox
+from maa.store.names import key
 from maa.store.view import View
 
 
@@ -51,15 +53,6 @@ def check(state: Selected, command: Plain) -> Answer:
     return Done(state, b"CHECK completed")
 
 
-def opened(account: Account, name: str) -> Generator[Said, Input | None, Mailbox]:
-    """The mailbox as it is on disk now; from memory where that is known to be fresh."""
-    mailbox = account.opened(name)
-    if mailbox is None:
-        yield SLOW
-        mailbox = account.open(name)
-    return mailbox
-
-
 def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -> Answer:
     account, enabled = state.account, state.enabled
     resync = command.parameters.resync
@@ -78,8 +71,12 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
         left = state.left() if isinstance(state, Selected) else state
         return Done(replace(left, enabled=enabled), text, code, b"NO")
     view = mailbox.view(claim_recent=not read_only)
+    if enabled.rev2:
+        view = view.without_recent()
     told = untagged(b"OK", mailbox_id(mailbox.row), b"It stays when the mailbox is renamed")
-    yield _described(view, read_only) + highest_modseq(view) + told
+    yield _described(view, read_only, enabled.rev2) + highest_modseq(view) + told
+    if enabled.rev2:
+        yield from _listed(state, command.mailbox)
     if resync is not None:
         yield from resynchronised(mailbox, view, enabled, resync)
     new = Selected(account, mailbox, view, read_only, state.connection, enabled, state.watching)
@@ -88,21 +85,39 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
     return Done(new, b"SELECT completed", b"READ-WRITE")
 
 
-def _described(view: View, read_only: bool) -> bytes:
-    """What SELECT says of a mailbox, all of it from one snapshot (R049, R059)."""
+def _listed(state: Authenticated | Selected, asked: str) -> Generator[Said, Input | None, None]:
+    """LIST of the mailbox, with the name by which the client called it (RFC 9051 §6.3.2)."""
+    yield SLOW
+    account = state.account
+    name = asked.removesuffix(account.separator)
+    head, separator, rest = name.partition(account.separator)
+    if head.upper() == INBOX:
+        name = INBOX + separator + rest
+    for listed in account.mailboxes():
+        if key(listed.name) == key(name):
+            old = rendered_name(asked, state.enabled.unicode)
+            extra = b"" if asked == listed.name else b' ("OLDNAME" (%b))' % old
+            yield from lines(b"LIST", state, [(listed, parenthesised(attributes(listed)), extra)])
+            return
+
+
+def _described(view: View, read_only: bool, rev2: bool) -> bytes:
+    """What SELECT says of a mailbox, all of it from one snapshot (R049, R059).
+
+    IMAP4rev2 knows neither RECENT nor UNSEEN (RFC 9051 App. E).
+    """
     snapshot = view.snapshot
     unseen = b""
     if snapshot.first_unseen is not None:
         # A sequence number here, not a count as in STATUS (R050).
         unseen = b"* OK [UNSEEN %d] First message not seen\r\n" % (snapshot.first_unseen + 1)
+    recent = b"" if rev2 else b"* %d RECENT\r\n%b" % (view.recent_count, unseen)
     return (
-        b"%b* %d EXISTS\r\n* %d RECENT\r\n%b"
-        b"* OK [UIDVALIDITY %d] UIDs are valid\r\n* OK [UIDNEXT %d] Next UID\r\n"
+        b"%b* %d EXISTS\r\n%b* OK [UIDVALIDITY %d] UIDs are valid\r\n* OK [UIDNEXT %d] Next UID\r\n"
     ) % (
         keyword_lines(snapshot.keywords, read_only),
         len(view),
-        view.recent_count,
-        unseen,
+        recent,
         snapshot.uidvalidity,
         snapshot.uidnext,
     )

@@ -149,6 +149,12 @@ class Session:
         """A user is logged in (R222)."""
         return isinstance(self._state, Authenticated | Selected)
 
+    @property
+    def _unicode(self) -> bool:
+        """The client sends strings and names in UTF-8."""
+        state = self._state
+        return isinstance(state, Authenticated | Selected) and state.enabled.unicode
+
     def begin(self) -> Iterator[Step]:
         """The greeting, with the capabilities, which saves a round trip (R023)."""
         code = capabilities(self._state)
@@ -243,7 +249,7 @@ class Session:
             row = self._row(line, head)
             at = head.end() if head else 0
             if line.literal is None and len(line.text) <= LONG_OCTETS:
-                command = row.parse(tag, Cursor((line.text,), at))
+                command = row.parse(tag, Cursor((line.text,), at, unicode=self._unicode))
             else:
                 command = yield from self._parsed(row, tag, line, at)
             done = yield from self._performed(row, command)
@@ -301,7 +307,7 @@ class Session:
         while line.literal is not None:
             if row.streams:
                 try:
-                    return row.parse(tag, Cursor(pieces, at, line.literal))
+                    return row.parse(tag, Cursor(pieces, at, line.literal, self._unicode))
                 except StringMissing:
                     pass  # This literal is not the message but a name before it.
             if line.literal.binary:
@@ -318,7 +324,7 @@ class Session:
             pieces.append(line.text)
         if octets > LONG_OCTETS:
             yield SLOW  # such a set of UIDs takes longer to read than others may wait (R249)
-        return row.parse(tag, Cursor(pieces, at))
+        return row.parse(tag, Cursor(pieces, at, unicode=self._unicode))
 
     def _performed(self, row: Row, command: Command) -> Part[Done]:
         """The handler's answer, with the mailbox changes that this command may carry (R061)."""

@@ -74,6 +74,11 @@ class Enabled:
     rev2: bool = False
     """IMAP4rev2 (RFC 9051 §6.3.1)."""
 
+    @property
+    def unicode(self) -> bool:
+        """Mailbox names and quoted strings are UTF-8 (RFC 6855 §3; RFC 9051 §5.1)."""
+        return self.utf8 or self.rev2
+
     def __or__(self, other: Enabled) -> Enabled:
         """What either has; nothing is ever disabled."""
         return Enabled(

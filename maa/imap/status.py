@@ -11,9 +11,9 @@ from collections.abc import Generator, Sequence
 from maa.conversation import SLOW
 from maa.imap.commands import Status
 from maa.imap.enabling import condstore
+from maa.imap.mailboxes import opened
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.responses import mailbox_id, parenthesised
-from maa.imap.select import opened
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 from maa.imap.updates import BATCH, LARGE, caught_up
 from maa.store.mailbox import Mailbox
@@ -61,7 +61,7 @@ def described(
         mailbox_id(mailbox.row) if item == b"MAILBOXID" else b"%b %d" % (item, numbers[item])
         for item in items
     )
-    yield b"* STATUS %b %b\r\n" % (rendered_name(name), values)
+    yield b"* STATUS %b %b\r\n" % (rendered_name(name, state.enabled.unicode), values)
     return state
 
 

@@ -85,6 +85,8 @@ def rendered(update: Update, by_uid: bool, read_only: bool, enabled: Enabled) ->
             yield b"".join(b"* %d EXPUNGE\r\n" % number for number in batch)
     elif isinstance(update, KeywordsChanged):
         yield keyword_lines(update.keywords, read_only)
+    elif isinstance(update, Arrived) and enabled.rev2:
+        yield b"* %d EXISTS\r\n" % update.exists
     elif isinstance(update, Arrived):
         yield b"* %d EXISTS\r\n* %d RECENT\r\n" % (update.exists, update.recent)
     else:

@@ -18,6 +18,7 @@ from maa.imap.listing import attributes
 from maa.imap.notify_command import Group, Which
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.responses import parenthesised, string
+from maa.imap.states import Enabled
 from maa.store.account import Account, Listed
 from maa.store.errors import StoreError
 from maa.store.mailbox import Mailbox
@@ -58,8 +59,8 @@ class Watching:
 
     def __init__(self, account: Account, groups: Iterable[Group], wake: Callable[[], None]) -> None:
         self.selected: Group | None = None
-        self.condstore = False
-        """STATUS tells mod-sequences."""
+        self.enabled = Enabled()
+        """How names are spelled, and whether STATUS tells mod-sequences."""
         self._account = account
         self._groups: list[Group] = []
         for group in groups:
@@ -196,7 +197,7 @@ class Watching:
             wants_new, wants_flags = self._wants(name)
             if wants_new and (len(before), before.uidnext) != (len(now), now.uidnext):
                 yield self._status(name, now, True, False)
-            elif wants_flags and (self.condstore or before.unseen != now.unseen):
+            elif wants_flags and (self.enabled.condstore or before.unseen != now.unseen):
                 yield self._status(name, now, False, True)
 
     def _status(
@@ -210,9 +211,12 @@ class Watching:
             items.append(b"UIDVALIDITY %d" % now.uidvalidity)
         if flags:
             items.append(b"UNSEEN %d" % now.unseen)
-        if self.condstore or (whole and flags):
+        if self.enabled.condstore or (whole and flags):
             items.append(b"HIGHESTMODSEQ %d" % now.highest_modseq)
-        return b"* STATUS %b %b\r\n" % (rendered_name(name), parenthesised(items))
+        return b"* STATUS %b %b\r\n" % (self._spelled(name), parenthesised(items))
+
+    def _spelled(self, name: str) -> bytes:
+        return rendered_name(name, self.enabled.unicode)
 
     # --- mailboxes
 
@@ -290,9 +294,9 @@ class Watching:
         words = [b"\\NonExistent"] if known is None else [*known.words]
         if key(name) in self._subscribed:
             words.append(b"\\Subscribed")
-        extra = b"" if source is None else b' ("OLDNAME" (%b))' % rendered_name(source)
+        extra = b"" if source is None else b' ("OLDNAME" (%b))' % self._spelled(source)
         separator = string(self._account.separator.encode("ascii"))
-        values = (parenthesised(words), separator, rendered_name(name), extra)
+        values = (parenthesised(words), separator, self._spelled(name), extra)
         return b"* LIST %b %b %b%b\r\n" % values
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from maa.message.flags import RECENT, Flags, interned
@@ -103,6 +103,8 @@ class View:
     """The client was told of every change up to this mod-sequence (RFC 7162 §3.2; R167)."""
     gone: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """Expunged, but the client does not know: UID to last flag id and mod-sequence."""
+    knows_recent: bool = True
+    """The client is told of \\Recent."""
 
     @classmethod
     def of(cls, source: Source, claims: bool) -> View:
@@ -110,6 +112,10 @@ class View:
         recent = RecentSet().plus(source.recent_span(claims))
         snapshot = source.snapshot
         return cls(source, snapshot.uids, snapshot, recent, claims, snapshot.highest_modseq)
+
+    def without_recent(self) -> View:
+        """The same for a client that knows nothing of \\Recent (RFC 9051 App. E)."""
+        return replace(self, recent=RecentSet(), knows_recent=False)
 
     def __len__(self) -> int:
         """EXISTS as the client knows it."""
@@ -185,10 +191,11 @@ class View:
         recent = self.recent
         if arrivals:
             low, high = self.source.recent_span(self.claims)
-            recent = recent.plus((max(low, arrivals[0]), high))
+            if self.knows_recent:
+                recent = recent.plus((max(low, arrivals[0]), high))
         # What is held back is one of the changes since then.
         told = self.told_modseq if gone else new.highest_modseq
-        view = View(self.source, uids, new, recent, self.claims, told, gone)
+        view = replace(self, uids=uids, snapshot=new, recent=recent, told_modseq=told, gone=gone)
         if not new.keywords <= old.keywords:
             updates.append(KeywordsChanged(new.keywords | old.keywords))
         if arrivals:

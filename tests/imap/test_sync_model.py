@@ -1,9 +1,9 @@
 """Three sessions and an MDA on one mailbox: whatever they do, each client knows the truth.
 
-One client uses QRESYNC, one IMAP4rev1 with IDLE, one POP3. Each keeps a copy from nothing but the
-lines it receives and complains about every line that makes no sense to it (L-19). The first
-remembers what it knew, with the mod-sequence that RFC 7162 §6 has it remember, after each of its
-commands: from any of these moments a quick resynchronisation leads to what a full one says.
+One client uses IMAP4rev2 with QRESYNC, one IMAP4rev1 with IDLE, one POP3. Each keeps a copy from
+nothing but the lines it receives and complains about every line that makes no sense to it (L-19).
+The first remembers what it knew, with the mod-sequence that RFC 7162 §6 has it remember, after each
+of its commands: from any of these moments a quick resynchronisation leads to what a full one says.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Copy:
 
     def begin(self) -> None:
         if self.qresync:
-            self.ask("ENABLE QRESYNC")
+            self.ask("ENABLE QRESYNC IMAP4rev2")
         self.ask("SELECT INBOX")
         self.fetch_unknown()
         # Only who knows everything may remember where that was (RFC 7162 §6).
@@ -113,6 +113,8 @@ class Copy:
         self.moments.append(Moment(self.modseq, known, uids))
 
     def learn(self, line: bytes, command: str) -> None:
+        strange = (b"RECENT", b"* SEARCH") if self.qresync else (b"* ESEARCH", b"* LIST")
+        assert not any(word in line.replace(b"\\Recent", b"RECENT") for word in strange), "R041"
         vanished = VANISHED.fullmatch(line)
         if vanished is not None:
             assert self.qresync and not vanished[1]
