@@ -36,8 +36,8 @@ PROGRAMS = (
     "saslpasswd2",
     "strace",
 )
-USERS = 160
-SPOOLED_USERS = 10
+USERS = 300
+SPOOLED_USERS = 60
 SPOOLED = "inbox=mbox:{home}/spool folders=mbox:{home}/mail"
 MDA_UID = 60990
 FIRST_UID = 61000

@@ -360,7 +360,7 @@ def test_a_state_that_may_only_be_read_refuses_until_it_may_be_written(
         try:
             server.start()
             by_imap, by_pop3 = refused(server, user)
-            assert "[CONTACTADMIN]" in by_imap and "[SYS/TEMP]" in by_pop3
+            assert "[UNAVAILABLE]" in by_imap and "[SYS/TEMP]" in by_pop3
             assert "Read-only file system" in server.tail(20_000)
         finally:
             subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
