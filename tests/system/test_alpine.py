@@ -72,11 +72,11 @@ def test_a_users_round(server: Server, user: User, scratch: Path) -> None:
     kept = [messages.numbered(number) for number in (1, 2, 9)]
     assert sorted(user.contents()) == sorted(kept)
     assert user.contents("Kept") == [messages.numbered(3)]
-    before = sorted(path.name for path in user.files())
+    before = sorted(path.name for path in user.settled())
     session.logout()
 
     with started(scratch, server, user) as screen:
         screen.wait("number 9 words")
         screen.type("q")
         screen.ends()
-    assert sorted(path.name for path in user.files()) == before
+    assert sorted(path.name for path in user.settled()) == before

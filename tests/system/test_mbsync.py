@@ -122,7 +122,7 @@ def snapshot(client: Mbsync) -> list[tuple[str, int, bytes]]:
 
 
 def remote(user: User) -> list[tuple[str, int, bytes]]:
-    return [(p.name, p.stat().st_ino, p.read_bytes()) for p in user.files()]
+    return [(p.name, p.stat().st_ino, p.read_bytes()) for p in user.settled()]
 
 
 def test_push_uploads_octet_by_octet(server: Server, user: User, scratch: Path) -> None:

@@ -136,9 +136,9 @@ def test_a_round_in_both_directions_and_then_nothing(
     assert sorted(map(strip, bodies(session))) == sorted(map(as_sent, kept))
     session.logout()
 
-    before = client.state(), sorted(path.name for path in user.files())
+    before = client.state(), sorted(path.name for path in user.settled())
     said = client.run()
-    assert (client.state(), sorted(path.name for path in user.files())) == before
+    assert (client.state(), sorted(path.name for path in user.settled())) == before
     assert not re.search(r"(?i)copy message|deleting|adding", said), said
 
 

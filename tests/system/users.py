@@ -62,6 +62,14 @@ class User:
         found = [p for d in ("new", "cur") for p in (base / d).iterdir()]
         return sorted(found, key=lambda path: path.name)
 
+    def settled(self) -> list[Path]:
+        """The same, when names have got their flags: that is done behind the reply."""
+        found: list[Path] = []
+        while (now := self.files()) != found or not now:
+            found = now
+            time.sleep(0.4)
+        return found
+
     def contents(self, folder: str | None = None) -> list[bytes]:
         return [path.read_bytes() for path in self.files(folder)]
 
