@@ -88,7 +88,8 @@ class SqliteIndex:
     def adopt_mailbox(self, adopted: Adopted) -> MailboxRow:
         """A mailbox with given numbers, in place of the one that has its name.
 
-        It gets an id of its own: whoever has the old one open finds it gone (R058).
+        It gets an id of its own: whoever has the old one open finds it gone (R058). If another
+        one has its UIDVALIDITY, perhaps of the same second, the beacon tells them apart by a mark.
         """
         self._db.synchronous("FULL")
         with self._db.transaction() as connection:
@@ -101,7 +102,9 @@ class SqliteIndex:
                 use, before, mark = connection.execute(query, (adopted.replaces,)).fetchone()
                 mark = mark if before == adopted.uidvalidity else None
                 _drop(connection, adopted.replaces)
-            if adopted.shared and mark is None:
+            query = "SELECT 1 FROM mailbox WHERE ?1 IN (uidvalidity, mark)"
+            taken = connection.execute(query, (adopted.uidvalidity,)).fetchone()
+            if (adopted.shared or taken) and mark is None:
                 mark = self._next_uidvalidity(connection)
             if self._guard is not None:
                 for number in filter(None, (adopted.uidvalidity, mark)):

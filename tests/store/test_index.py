@@ -296,3 +296,15 @@ def test_R210_a_mailbox_cannot_have_a_pop3_name_twice(index: SqliteIndex) -> Non
     assert index.uidls(new.id) == {2: b"y"}
     index.drop_mailbox(new.id)
     assert index.uidls(new.id) == {}
+
+
+def test_R077_an_adopted_mailbox_with_anothers_uidvalidity_is_told_apart(
+    index: SqliteIndex,
+) -> None:
+    drafts = index.create_mailbox("Drafts")
+    inbox = index.create_mailbox("INBOX")
+    same = Adopted("INBOX", inbox.id, drafts.uidvalidity, False, [], [], Counters(4, 7, 4))
+    new = index.adopt_mailbox(same)
+    assert new.uidvalidity == drafts.uidvalidity
+    assert new.beacon_mark not in (0, drafts.beacon_mark, inbox.beacon_mark)
+    assert new.object_id != drafts.object_id
