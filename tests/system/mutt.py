@@ -35,12 +35,16 @@ class Mutt:
         self.run(self.mailbox, f"<delete-pattern>~s {subject}<enter><sync-mailbox><exit>")
 
     def save(self, message: bytes) -> bool:
-        """Copy a message from another mbox into the mailbox; False: mutt did not get its locks."""
+        """Copy a message from another mbox into the mailbox; False: mutt says that it did not.
+
+        It did not get its locks; or it looked, before it had them, whether this is a mailbox at
+        all, while another program was rewriting the beginning of the file.
+        """
         source = self.sandbox.recipient.home / "drafts"
         source.write_bytes(b"From mutt@example.org Thu Jan  1 10:00:00 2026\n" + message + b"\n")
         os.chown(source, self.sandbox.recipient.uid, self.sandbox.recipient.gid)
         well = self.run(source, f"<copy-message>{self.mailbox}<enter><exit>")
-        return well and b"lock" not in self.seen
+        return well and b"lock" not in self.seen and b"not a mailbox" not in self.seen
 
     def run(self, mailbox: str | Path, keys: str) -> bool:
         """Start mutt and press keys; False: something went wrong and it forgot the rest."""
