@@ -428,3 +428,18 @@ def test_a_file_that_vanishes_takes_only_itself_away(
         wire.close()
     assert box.remove([2, 3]) == (3,) or list(box.snapshot.uids) == [1]
     assert list(box.snapshot.uids) == [1]
+
+
+def test_R079_mail_that_vanishes_and_comes_back_is_new_mail(boxes: Boxes) -> None:
+    box = boxes.mailbox()
+    paths = [boxes.deliver(f"{number}.M1.host") for number in (1, 2)]
+    box.sync()
+    assert list(box.snapshot.uids) == [1, 2]
+    data = paths[0].read_bytes()
+    paths[0].unlink()
+    box.sync()
+    assert list(box.snapshot.uids) == [2]
+    paths[0].write_bytes(data)
+    os.utime(paths[0], OLD)
+    box.sync(whole=True)
+    assert list(box.snapshot.uids) == [2, 3]

@@ -99,3 +99,12 @@ def test_R114_other_directories_are_no_mailboxes(entry: str) -> None:
 def test_parents_come_nearest_first() -> None:
     assert names.parents("a.b.c") == ["a.b", "a"]
     assert names.parents("a") == []
+
+
+@pytest.mark.parametrize("name", ["cur", "new", "tmp", "a/cur", "maildirfolder"])
+def test_R097_no_name_is_another_directory_of_a_maildir(name: str) -> None:
+    """Mailboxes lie flat, a dot before each; the dot is the separator, and a slash is spelled."""
+    directory = names.directory(name)
+    assert directory.startswith(".") and "/" not in directory
+    assert directory not in (".", "..", "cur", "new", "tmp")
+    assert names.from_directory(directory) == name
