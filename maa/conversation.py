@@ -16,8 +16,8 @@ yield; an open message file may be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, Protocol
 
@@ -52,6 +52,27 @@ Step = bytes | Request | Delay
 
 
 @dataclass(frozen=True, slots=True)
+class TlsFacts:
+    """What the TLS layer of a connection says of itself and of the client's certificate."""
+
+    version: str
+    """As OpenSSL names it: `TLSv1.3`."""
+    cipher: str
+    subject: str | None
+    """The verified client certificate's subject (RFC 4514); None: there is no such certificate."""
+    names: tuple[str, ...]
+    """Whom that certificate names, for EXTERNAL: its mail addresses, then its common names."""
+    exporter: bytes | None
+    """The channel binding tls-exporter (RFC 9266); None where it would bind nothing."""
+    server_end_point: bytes | None
+    """The channel binding tls-server-end-point (RFC 5929 §4)."""
+
+
+def _in_the_clear() -> None:
+    """No facts: there is no TLS."""
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """Who is on the other side, and how well the connection is protected."""
 
@@ -63,6 +84,8 @@ class Peer:
     """Both ends are on this machine."""
     session: str
     """A short name for this connection, unique in the log."""
+    tls_facts: Callable[[], TlsFacts | None] = field(default=_in_the_clear, compare=False)
+    """Read from the connection when asked, on the reactor thread: before SLOW is said."""
 
 
 Piece = tuple[bytes, int]

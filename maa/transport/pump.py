@@ -40,12 +40,14 @@ from maa.conversation import (
     Peer,
     Request,
     Step,
+    TlsFacts,
 )
 from maa.transport.deflate import DamagedStream
 from maa.transport.reactor import Connection, Timer
 from maa.transport.sessions import TURN_SECONDS, Sessions
 from maa.transport.slices import Slice, taken
 from maa.transport.stream import Stream
+from maa.transport.tls_facts import tls_facts
 
 LONG_TURN_SECONDS: Final = 0.020
 LOOK_AGAIN_SECONDS: Final = 60.0
@@ -120,6 +122,7 @@ class Pump:
             tls=implicit_tls,
             loopback=address.startswith(("127.", "::ffff:127.")) or address in ("", "::1"),
             session=sessions.name(),
+            tls_facts=self._tls_facts,
         )
         self._conversation = conversation = self._converse(peer, self.wake)
         self._watch(now)
@@ -229,6 +232,9 @@ class Pump:
             self.go()
         else:
             self._watch(now)
+
+    def _tls_facts(self) -> TlsFacts | None:
+        return tls_facts(self.transport)
 
     # The reactor lane
 
