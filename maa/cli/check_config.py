@@ -27,9 +27,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for remark in remarks(config):
         print(f"{arguments.file}: note: {remark}")
-    certificate, key = config.tls.certificate, config.tls.key
-    if certificate and key and certificate.exists() and key.exists():
-        fault = tls.fault(certificate, key)
+    if all(file.exists() for file in _tls_files(config).values()):
+        fault = tls.fault(config.tls)
         if fault is not None:
             print(f"{arguments.file}: tls: {fault}", file=sys.stderr)
             return 1
@@ -37,13 +36,23 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _tls_files(config: Config) -> dict[str, Path]:
+    """What TLS needs, by what names it."""
+    files = {"tls.certificate": config.tls.certificate, "tls.key": config.tls.key}
+    for number, pair in enumerate(config.tls.further, 1):
+        files[f"tls.further {number}: certificate"] = pair.certificate
+        files[f"tls.further {number}: key"] = pair.key
+    files["tls.client_authorities"] = config.tls.client_authorities
+    return {key: file for key, file in files.items() if file is not None}
+
+
 def remarks(config: Config) -> list[str]:
     """What is allowed, and perhaps not meant."""
     found = []
     found += [
         f"{key}: {file} is not there: the server does not start without it"
-        for key, file in (("tls.certificate", config.tls.certificate), ("tls.key", config.tls.key))
-        if file and not file.exists()
+        for key, file in _tls_files(config).items()
+        if not file.exists()
     ]
     files = {}
     if "password-file" in config.auth.sources:

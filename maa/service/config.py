@@ -7,19 +7,44 @@ says how each is checked. `config/maa.toml` shows all of them, and a test compar
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
-class Listen:
-    """`[listen]`: Twisted endpoint strings; none means off."""
+class Endpoint:
+    """One entry of `[listen]`: where to listen, and for whom."""
 
-    imap: tuple[str, ...] = ()
-    imaps: tuple[str, ...] = ()
-    pop3: tuple[str, ...] = ()
-    pop3s: tuple[str, ...] = ()
-    http: tuple[str, ...] = ()
+    endpoint: str
+    """As Twisted describes endpoints: `tcp:143`."""
+    client_certificates: str = "none"
+    """Whether TLS asks the client for a certificate: none, optional or required."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """`[listen]`; no endpoints means off."""
+
+    imap: tuple[Endpoint, ...] = ()
+    imaps: tuple[Endpoint, ...] = ()
+    pop3: tuple[Endpoint, ...] = ()
+    pop3s: tuple[Endpoint, ...] = ()
+    http: tuple[Endpoint, ...] = ()
+
+    def named(self) -> Iterator[tuple[str, Endpoint]]:
+        """All endpoints with the names of their lists."""
+        for part in fields(self):
+            for endpoint in getattr(self, part.name):
+                yield part.name, endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A certificate with its chain, and its key; PEM files."""
+
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +53,18 @@ class Tls:
 
     certificate: Path | None = None
     key: Path | None = None
+    further: tuple[KeyPair, ...] = ()
+    """More certificates, for clients that ask for the names in them (SNI)."""
+    client_authorities: Path | None = None
+    """Who signs the certificates of clients."""
     plaintext_login: str = "loopback"
+
+    @property
+    def pairs(self) -> tuple[KeyPair, ...]:
+        """The certificate of whoever asks for none, then the further ones; none without TLS."""
+        if self.certificate is None or self.key is None:
+            return ()
+        return KeyPair(self.certificate, self.key), *self.further
 
 
 @dataclass(frozen=True, slots=True)

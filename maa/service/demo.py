@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from maa.auth.hashes import new_hash
-from maa.service.config import Auth, Config, Listen, Mail, PasswordFile, Tls
+from maa.service.config import Auth, Config, Endpoint, Listen, Mail, PasswordFile, Tls
 
 USER: Final = "demo"
 CLASSIC_USER: Final = "classic"
@@ -89,7 +89,7 @@ def prepared(folder: Path) -> tuple[Config, str]:
         state=folder / "state",
         workers=1,
         listen=Listen(
-            **{name: (f"tcp:{port}:interface=127.0.0.1",) for name, port in PORTS.items()}
+            **{name: (Endpoint(f"tcp:{port}:interface=127.0.0.1"),) for name, port in PORTS.items()}
         ),
         tls=Tls(certificate, key),
         auth=Auth(("password-file",), PasswordFile(folder / "passwd")),

@@ -34,12 +34,13 @@ from zope.interface import implementer
 from maa import __version__
 from maa.service import logs, worker
 from maa.service.board import Board
-from maa.service.config import Config
+from maa.service.config import Config, Endpoint
+from maa.service.factories import PROTOCOLS
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, fleet_metrics, usage_metrics
 from maa.service.reading import ConfigError, load
-from maa.service.server import STOP_SECONDS, certificate_of
+from maa.service.server import STOP_SECONDS, certificates_of
 from maa.service.status_page import status_site
 
 YOUNG_SECONDS: Final = 10.0
@@ -50,7 +51,6 @@ SEAT_SECONDS: Final = 0.2
 """Until it is looked again whether a worker of an earlier SIGHUP has made room."""
 GRACE_SECONDS: Final = STOP_SECONDS + 15
 """After which a worker that was told to stop is killed."""
-_MAIL: Final = ("imap", "imaps", "pop3", "pop3s")
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 _log = logging.getLogger(__name__)
@@ -109,6 +109,7 @@ class _Bound:
     """A listening socket, held by the parent so that it outlives every worker."""
 
     name: str
+    endpoint: Endpoint
     port: Any
 
     @property
@@ -133,7 +134,7 @@ class Fleet(Service):
         self._history = History(config.state)
         # Made here, where the key may be read, and shared, so that any worker can go on with a
         # TLS session that another one began.
-        self._certificate = certificate_of(config.tls)
+        self._certificates = certificates_of(config)
         # Twice as many: while old workers drain, the new ones are there already.
         self._board = Board(2 * count)
         self._bound: list[_Bound] = []
@@ -149,15 +150,15 @@ class Fleet(Service):
 
     def privilegedStartService(self) -> None:
         """Bind the ports, while the process may bind those below 1024."""
-        named = self._config.listen
+        listen_to = self._config.listen
         mail = [
             Listener(name, endpoint, worker.Unserved(name))
-            for name in _MAIL
-            for endpoint in getattr(named, name)
+            for name, endpoint in listen_to.named()
+            if name in PROTOCOLS
         ]
         http = [
             Listener("http", endpoint, status_site(self.figures, self._config.hostname))
-            for endpoint in named.http
+            for endpoint in listen_to.http
         ]
         try:
             ports = listen(self._reactor, [*mail, *http])
@@ -166,7 +167,7 @@ class Fleet(Service):
         self._ports = ports
         for listener, port in zip(mail, ports, strict=False):
             port.stopReading()
-            self._bound.append(_Bound(listener.name, port))
+            self._bound.append(_Bound(listener.name, listener.endpoint, port))
 
     def startService(self) -> None:
         """Begin with the workers as soon as the reactor runs."""
@@ -248,8 +249,8 @@ class Fleet(Service):
                 port.socket.close()
         for process in self._workers.values():
             process.close()
-        sockets = [(one.name, one.socket) for one in self._bound]
-        return worker.Seat(number, self._board, sockets, self._count, theirs, self._certificate)
+        sockets = [(one.name, one.endpoint, one.socket) for one in self._bound]
+        return worker.Seat(number, self._board, sockets, self._count, theirs, self._certificates)
 
     def _ended(self, process: _Process, status: int) -> None:
         self._reactor.removeReader(process)
@@ -288,8 +289,8 @@ class Fleet(Service):
             return
         _log.info("SIGHUP: new workers take over")
         self._config = self._config_now()
-        if self._certificate is not None:
-            self._certificate.reload(True)
+        if self._certificates is not None:
+            self._certificates.reload(True)
         old = [process for process in self._workers.values() if not process.draining]
         for process in old:
             process.draining = True
@@ -306,11 +307,10 @@ class Fleet(Service):
         except ConfigError as error:
             _log.error("the configuration stays as it was: %s", error)
             return self._config
-        fixed = (config.listen, config.workers, config.tls.certificate, config.tls.key)
         now = self._config
-        if fixed != (now.listen, now.workers, now.tls.certificate, now.tls.key):
-            _log.warning("[listen], workers and the certificate's path need a new start")
-        tls = replace(config.tls, certificate=now.tls.certificate, key=now.tls.key)
+        tls = replace(now.tls, plaintext_login=config.tls.plaintext_login)
+        if (config.listen, config.workers, config.tls) != (now.listen, now.workers, tls):
+            _log.warning("[listen], workers and the certificates' paths need a new start")
         return replace(config, listen=now.listen, workers=now.workers, tls=tls)
 
     # --- figures

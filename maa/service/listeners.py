@@ -11,6 +11,8 @@ from twisted.internet import endpoints
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.python.failure import Failure
 
+from maa.service.config import Endpoint
+
 BACKLOG = 1024
 """Connections the kernel holds until they are accepted; Twisted's 50 is little for a flood."""
 _TCP = re.compile(r"tcp6?:")
@@ -26,7 +28,7 @@ class Listener:
 
     name: str
     """As in `[listen]`."""
-    endpoint: str
+    endpoint: Endpoint
     factory: Any
 
 
@@ -42,12 +44,11 @@ def listen(reactor: Any, listeners: Iterable[Listener]) -> list[Any]:
     ports: list[Any] = []
     faults: list[str] = []
     for listener in listeners:
-        endpoint = endpoints.serverFromString(reactor, described(listener.endpoint))
+        endpoint = endpoints.serverFromString(reactor, described(listener.endpoint.endpoint))
 
         def failed(failure: Failure, listener: Listener = listener) -> None:
-            faults.append(
-                f'listen.{listener.name} = "{listener.endpoint}": {failure.getErrorMessage()}'
-            )
+            place = f'listen.{listener.name} = "{listener.endpoint.endpoint}"'
+            faults.append(f"{place}: {failure.getErrorMessage()}")
 
         endpoint.listen(listener.factory).addCallbacks(ports.append, failed)
     if faults:

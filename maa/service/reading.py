@@ -9,20 +9,35 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet import endpoints
 
 from maa.limits import quota
-from maa.service.config import Auth, Config, Listen, Mail, PasswordFile, Saslauthd, Tls
+from maa.service.config import (
+    Auth,
+    Config,
+    Endpoint,
+    KeyPair,
+    Listen,
+    Mail,
+    PasswordFile,
+    Saslauthd,
+    Tls,
+)
 from maa.store.places import Place, checked_template
 
 WORKERS_MAX: Final = 256
 PORT_MAX: Final = 65535
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
+_ENDPOINTS: Final = (
+    'a list of Twisted endpoint strings, such as ["tcp:143", "tcp6:143:interface=\\:\\:1"], or of '
+    'tables such as {endpoint = "tcp:993", client_certificates = "optional"}'
+)
+_KEY_PAIRS: Final = 'a list of tables such as {certificate = "cert.pem", key = "key.pem"}'
 _REALM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -94,7 +109,10 @@ def _section(
             found[name] = check(value, folder)
         except _Bad as bad:
             faults.append(Fault(place, f"{value!r} is not allowed: {bad}"))
-    return kind(**found)
+    try:
+        return kind(**found)
+    except TypeError:  # something that has no default was faulty
+        return None
 
 
 def _suggestion(key: str, known: Mapping[str, object]) -> str:
@@ -112,10 +130,20 @@ def _contradictions(config: Config) -> list[Fault]:
     if (tls.certificate is None) != (tls.key is None):
         missing = "key" if tls.key is None else "certificate"
         faults.append(Fault(f"tls.{missing}", "certificate and key are set together or not at all"))
-    for name, places in (("imaps", listen.imaps), ("pop3s", listen.pop3s)):
-        if places and tls.certificate is None:
+    if tls.further and tls.certificate is None:
+        faults.append(Fault("tls.further", "needs tls.certificate and tls.key, for all others"))
+    for name in ("imaps", "pop3s"):
+        if getattr(listen, name) and tls.certificate is None:
             faults.append(Fault(f"listen.{name}", "needs tls.certificate and tls.key"))
-    if not any(getattr(listen, part.name) for part in fields(Listen)):
+    for name, endpoint in listen.named():
+        if endpoint.client_certificates == "none":
+            continue
+        if name == "http":
+            faults.append(Fault("listen.http", "is served without TLS: no client_certificates"))
+        elif tls.certificate is None or tls.client_authorities is None:
+            needed = "tls.certificate, tls.key and tls.client_authorities"
+            faults.append(Fault(f"listen.{name}", f"client_certificates needs {needed}"))
+    if not any(True for _ in listen.named()):
         faults.append(Fault("listen", 'nothing to listen on; for example imap = ["tcp:143"]'))
     return faults
 
@@ -138,21 +166,43 @@ def _workers(value: Any, folder: Path) -> int:
     return value
 
 
-def _endpoints(value: Any, folder: Path) -> tuple[str, ...]:
-    allowed = (
-        'a list of Twisted endpoint strings, such as ["tcp:143", "tcp6:143:interface=\\:\\:1"]'
-    )
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise _Bad(allowed)
-    for one in value:
-        try:
-            # Nothing is opened before listen(), so no reactor is needed to find mistakes.
-            endpoint = endpoints.serverFromString(None, one)
-        except Exception as error:
-            raise _Bad(f"{allowed} ({one!r}: {error})") from error
-        if not 0 <= getattr(endpoint, "_port", 0) <= PORT_MAX:
-            raise _Bad(f"{allowed} ({one!r}: ports go from 0 to {PORT_MAX})")
-    return tuple(value)
+def _endpoints(value: Any, folder: Path) -> tuple[Endpoint, ...]:
+    if not isinstance(value, list):
+        raise _Bad(_ENDPOINTS)
+    tables = [{"endpoint": one} if isinstance(one, str) else one for one in value]
+    return tuple(_tables(Endpoint, tables, folder, _ENDPOINTS))
+
+
+def _endpoint(value: Any, folder: Path) -> str:
+    if not isinstance(value, str):
+        raise _Bad(_ENDPOINTS)
+    try:
+        # Nothing is opened before listen(), so no reactor is needed to find mistakes.
+        endpoint = endpoints.serverFromString(None, value)
+    except Exception as error:
+        raise _Bad(f"{_ENDPOINTS} ({value!r}: {error})") from error
+    if not 0 <= getattr(endpoint, "_port", 0) <= PORT_MAX:
+        raise _Bad(f"{_ENDPOINTS} ({value!r}: ports go from 0 to {PORT_MAX})")
+    return value
+
+
+def _key_pairs(value: Any, folder: Path) -> tuple[KeyPair, ...]:
+    if not isinstance(value, list):
+        raise _Bad(_KEY_PAIRS)
+    return tuple(_tables(KeyPair, value, folder, _KEY_PAIRS))
+
+
+def _tables(kind: type[Any], tables: list[Any], folder: Path, allowed: str) -> Iterator[Any]:
+    """Tables in a list, each with all settings that have no default."""
+    needed = {part.name for part in fields(kind) if part.default is MISSING}
+    for table in tables:
+        if not isinstance(table, Mapping) or not needed <= set(table):
+            raise _Bad(allowed)
+        faults: list[Fault] = []
+        made = _section(kind, table, "", folder, faults)
+        if faults:
+            raise _Bad("; ".join(f"{fault.key}: {fault.what}" for fault in faults))
+        yield made
 
 
 def _one_of(*allowed: str) -> Check:
@@ -222,9 +272,16 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "mail": Mail,
     },
     Listen: {part.name: _endpoints for part in fields(Listen)},
+    Endpoint: {
+        "endpoint": _endpoint,
+        "client_certificates": _one_of("none", "optional", "required"),
+    },
+    KeyPair: {"certificate": _path, "key": _path},
     Tls: {
         "certificate": _path,
         "key": _path,
+        "further": _key_pairs,
+        "client_authorities": _path,
         "plaintext_login": _one_of("never", "loopback", "always"),
     },
     Auth: {

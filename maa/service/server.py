@@ -13,40 +13,33 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
-from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from maa import __version__
 from maa.auth.credentials import Authenticator, Source
 from maa.auth.password_file import PasswordFile
 from maa.auth.saslauthd import Saslauthd
-from maa.imap.states import ImapSettings
-from maa.pop3.states import Pop3Settings
 from maa.service import logs
 from maa.service.accepting import Acceptor, ahead
-from maa.service.config import Config, Tls
+from maa.service.config import Config
+from maa.service.factories import PROTOCOLS, Factories
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, Watchdog, metrics, usage_metrics
-from maa.service.status_page import status_site
-from maa.service.tls import Certificate, TlsContext
+from maa.service.tls import Certificates
 from maa.service.worker import Seat
 from maa.store.accounts import Accounts
 from maa.store.mailbox import Mailbox
 from maa.store.places import MailPlaces
 from maa.store.watch import Watcher
 from maa.transport.calls import Calls
-from maa.transport.factory import PumpFactory
-from maa.transport.imap import imap_factory
 from maa.transport.pokes import Chores, HintReader, synced, tidied, unwatched
-from maa.transport.pop3 import pop3_factory
 from maa.transport.rawlog import DIRECTORY, Rawlogs
 from maa.transport.sessions import Limits, Sessions
 
@@ -104,11 +97,20 @@ class Server(Service):
         )
         self._authenticator = authenticator_of(config)
         self._history = History(config.state)
-        self._certificate = seat.certificate if seat else certificate_of(config.tls)
+        self._certificates = seat.certificates if seat else certificates_of(config)
         self._certificate_look = LoopingCall(self._look_at_certificate)
         self._rawlogs = Rawlogs(os.path.join(config.state, DIRECTORY))
         self._rawlog_look = LoopingCall(self._look_at_rawlogs)
         self._rounds = LoopingCall(self._make_rounds)
+        self._factories = Factories(
+            config,
+            self._certificates,
+            self.sessions,
+            self._accounts,
+            self._authenticator,
+            self._rawlogs,
+            self.figures,
+        )
 
     def privilegedStartService(self) -> None:
         """Bind the ports, while the process may bind those below 1024."""
@@ -138,7 +140,7 @@ class Server(Service):
             self._reactor.addReader(self._hints)
         self._rounds.start(ROUNDS_SECONDS, now=False)
         self._rawlog_look.start(RAWLOG_LOOK_SECONDS)
-        if self._certificate is not None:
+        if self._certificates is not None:
             self._certificate_look.start(CERTIFICATE_LOOK_SECONDS, now=False)
         if hasattr(signal, "SIGHUP"):
             signal.signal(signal.SIGHUP, self._on_hangup)
@@ -189,9 +191,8 @@ class Server(Service):
         _log.info("stopped")
 
     def _listeners(self) -> Iterator[Listener]:
-        for name, factory in self._factories().items():
-            for endpoint in getattr(self._config.listen, name):
-                yield Listener(name, endpoint, factory())
+        for name, endpoint in self._config.listen.named():
+            yield Listener(name, endpoint, self._factories.of(name, endpoint))
 
     def _acceptors(self, seat: Seat) -> Iterator[Acceptor]:
         board, number = seat.board, seat.number
@@ -201,38 +202,11 @@ class Server(Service):
             board.sit(number, own)
             return ahead(own, board.least(number))
 
-        factories = self._factories()
-        for name, listening in seat.sockets:
-            acceptor = Acceptor(self._reactor, listening, factories[name](), leave)
+        for name, endpoint, listening in seat.sockets:
+            factory = self._factories.of(name, endpoint)
+            acceptor = Acceptor(self._reactor, listening, factory, leave)
             acceptor.start()
             yield acceptor
-
-    def _factories(self) -> dict[str, Callable[[], Any]]:
-        """What serves each listener, by its name in `[listen]`."""
-        config, certificate = self._config, self._certificate
-        imap = ImapSettings(
-            hostname=config.hostname,
-            starttls=certificate is not None,
-            plaintext_login=config.tls.plaintext_login,
-        )
-        pop3 = Pop3Settings(
-            hostname=config.hostname,
-            starttls=certificate is not None,
-            plaintext_login=config.tls.plaintext_login,
-        )
-        imap_tls = certificate.imap if certificate else None
-        pop3_tls = certificate.pop3 if certificate else None
-        shared = (self.sessions, self._accounts, self._authenticator)
-        of_imap = partial(imap_factory, *shared, imap, rawlogs=self._rawlogs)
-        of_pop3 = partial(pop3_factory, *shared, pop3, rawlogs=self._rawlogs)
-
-        return {
-            "imap": lambda: of_imap(tls=imap_tls),
-            "imaps": lambda: _over_tls(imap_tls, of_imap(implicit_tls=True)),
-            "pop3": lambda: of_pop3(tls=pop3_tls),
-            "pop3s": lambda: _over_tls(pop3_tls, of_pop3(implicit_tls=True)),
-            "http": lambda: status_site(self.figures, config.hostname),
-        }
 
     def _make_rounds(self) -> None:
         self.sessions.user_lane.put(self._accounts.keep_spares)
@@ -244,8 +218,8 @@ class Server(Service):
         self._reactor.callFromThread(self._reactor.callLater, TIDY_SECONDS, call)
 
     def _look_at_certificate(self) -> Deferred[None]:
-        assert self._certificate is not None
-        return deferToThread(self._certificate.reload)
+        assert self._certificates is not None
+        return deferToThread(self._certificates.reload)
 
     def _look_at_rawlogs(self) -> None:
         if self._rawlogs.look():
@@ -253,14 +227,20 @@ class Server(Service):
 
     def _on_hangup(self, number: int, frame: object) -> None:
         _log.info("SIGHUP: reading the certificate again")
-        if self._certificate is not None:
-            certificate = self._certificate
-            self._reactor.callFromThread(deferToThread, certificate.reload, True)
+        if self._certificates is not None:
+            certificates = self._certificates
+            self._reactor.callFromThread(deferToThread, certificates.reload, True)
 
 
-def certificate_of(tls: Tls) -> Certificate | None:
-    """The configured certificate, read now."""
-    return Certificate(tls.certificate, tls.key) if tls.certificate and tls.key else None
+def certificates_of(config: Config) -> Certificates | None:
+    """The configured certificates, read now, with the contexts that the listeners need."""
+    if not config.tls.pairs:
+        return None
+    certificates = Certificates(config.tls)
+    for name, endpoint in config.listen.named():
+        if name in PROTOCOLS:
+            certificates.context(PROTOCOLS[name], endpoint.client_certificates)
+    return certificates
 
 
 def places_of(config: Config) -> MailPlaces:
@@ -282,13 +262,6 @@ def sources_of(config: Config) -> list[Source]:
         "saslauthd": lambda: Saslauthd(str(auth.saslauthd.socket), auth.saslauthd.realm),
     }
     return [made[name]() for name in auth.sources]
-
-
-def _over_tls(context: TlsContext | None, factory: PumpFactory) -> TLSMemoryBIOFactory:
-    assert context is not None  # the configuration was checked
-    wrapped = TLSMemoryBIOFactory(cast(Any, context), False, cast(Any, factory))
-    wrapped.noisy = False
-    return wrapped
 
 
 def _raise_descriptor_limit() -> None:

@@ -1,4 +1,10 @@
-"""TLS: one context for each protocol, made again when the certificate's files change.
+"""TLS: a context for each kind of listener, whose certificates are read again when they change.
+
+Theory of operation. The `SSL.Context` with which a connection begins is made once, in the parent
+where there are several workers, and stays: its keys encrypt the session tickets (RFC 5077, RFC
+8446 §4.6.1), so a client may resume at any worker, and after a change of certificate, too. OpenSSL
+asks back with the name that the client wants (SNI, RFC 6066 §3), or with none; there the
+connection goes over to a context that has the certificate of that name and as the files are now.
 
 ALPN (RFC 7301): a client that names protocols, and none of them ours, is turned away, so that
 its request to another server cannot be answered by this one (ALPACA).
@@ -8,19 +14,33 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
+
+from maa.service.config import KeyPair, Tls
 
 _log = logging.getLogger(__name__)
 
 # What has a name in pyOpenSSL only since some version; the values are OpenSSL's ABI.
 _OP_NO_RENEGOTIATION = getattr(SSL, "OP_NO_RENEGOTIATION", 0x40000000)
 _MODE_RELEASE_BUFFERS = getattr(SSL, "MODE_RELEASE_BUFFERS", 0x10)
+
+CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2 only what is authenticated encryption with forward secrecy; 1.3 has no other."""
+TICKET_SECONDS: Final = 7200
+"""How long a session may be resumed."""
+_VERIFY: Final = {
+    "none": SSL.VERIFY_NONE,
+    "optional": SSL.VERIFY_PEER,
+    "required": SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+}
 
 
 class NoSuchProtocol(SSL.Error):
@@ -30,21 +50,31 @@ class NoSuchProtocol(SSL.Error):
     """
 
 
-def new_context(certificate: Path, key: Path, protocol: bytes) -> SSL.Context:
+def new_context(
+    pair: KeyPair, protocol: bytes, *, clients: str = "none", authorities: Path | None = None
+) -> SSL.Context:
     """A server context of TLS 1.2 or newer that speaks `protocol`; raises OSError, SSL.Error."""
-    for file in (certificate, key):
+    for file in (pair.certificate, pair.key, *([authorities] if authorities else [])):
         file.open("rb").close()  # OpenSSL's own words for a missing file name no file
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(CIPHERS)
     context.set_options(
         SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | _OP_NO_RENEGOTIATION
     )
     # An idle session then costs 27 KiB rather than 48.
     context.set_mode(_MODE_RELEASE_BUFFERS)
-    context.set_session_id(b"maa-" + protocol)
-    context.use_certificate_chain_file(str(certificate))
-    context.use_privatekey_file(str(key))
+    # Tickets are kept by the clients; a cache of ours would be this process's alone.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_timeout(TICKET_SECONDS)
+    context.set_session_id(b"maa-" + protocol + b"-" + clients.encode("ascii"))
+    context.use_certificate_chain_file(str(pair.certificate))
+    context.use_privatekey_file(str(pair.key))
     context.check_privatekey()
+    if clients != "none" and authorities is not None:
+        context.load_verify_locations(str(authorities))
+        context.load_client_ca(os.fsencode(authorities))
+        context.set_verify(_VERIFY[clients], _as_openssl_says)
 
     def choose(connection: Any, offered: Sequence[bytes]) -> bytes:
         if protocol in offered:
@@ -55,18 +85,47 @@ def new_context(certificate: Path, key: Path, protocol: bytes) -> SSL.Context:
     return context
 
 
-def fault(certificate: Path, key: Path) -> str | None:
-    """Why a server cannot start with these files; None when it can."""
+def _as_openssl_says(
+    connection: Any, certificate: Any, error: int, depth: int, verified: int
+) -> bool:
+    return bool(verified)
+
+
+def host_names(certificate: Path) -> tuple[str, ...]:
+    """The names a certificate is for, in small letters; `*.` may begin one. OSError, ValueError."""
+    found = x509.load_pem_x509_certificate(certificate.read_bytes())
     try:
-        new_context(certificate, key, b"imap")
+        extension = found.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        common = found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return tuple(str(one.value).lower() for one in common)
+    return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
+
+
+def fault(tls: Tls) -> str | None:
+    """Why a server cannot start with these files; None when it can, or when there are none."""
+    for pair in tls.pairs:
+        try:
+            new_context(pair, b"imap")
+            host_names(pair.certificate)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        except SSL.Error as error:
+            both = f"{pair.certificate} and {pair.key}"
+            return f"{both} are not a certificate and its key: {_reason(error)}"
+        except ValueError as error:
+            return f"{pair.certificate}: {error}"
+    try:
+        for pair in tls.pairs[:1]:
+            new_context(pair, b"imap", clients="optional", authorities=tls.client_authorities)
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     except SSL.Error as error:
-        return f"{certificate} and {key} are not a certificate and its key: {_reason(error)}"
+        return f"{tls.client_authorities} has no certificates: {_reason(error)}"
     return None
 
 
-def _reason(error: SSL.Error) -> str:
+def _reason(error: Exception) -> str:
     """OpenSSL's words, without the numbers and names around them."""
     causes = error.args[0] if error.args and isinstance(error.args[0], list) else []
     return ", ".join(cause[-1] for cause in causes) or str(error)
@@ -74,28 +133,54 @@ def _reason(error: SSL.Error) -> str:
 
 @implementer(IOpenSSLServerConnectionCreator)
 class TlsContext:
-    """The present context of one protocol; connections keep the one that they began with."""
+    """One kind of listener's; connections keep the certificate that they began with."""
 
-    def __init__(self, context: SSL.Context) -> None:
-        self.context = context
+    def __init__(self, lasting: SSL.Context) -> None:
+        self._lasting = lasting
+        self._default = lasting
+        self._by_name: Mapping[str, SSL.Context] = {}
+        lasting.set_tlsext_servername_callback(self._named)
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
         """Called by Twisted for each connection."""
-        return SSL.Connection(self.context, None)
+        return SSL.Connection(self._lasting, None)
+
+    def use(self, default: SSL.Context, by_name: Mapping[str, SSL.Context]) -> None:
+        """Give new connections these certificates."""
+        self._default, self._by_name = default, by_name
+
+    def _named(self, connection: SSL.Connection) -> None:
+        """OpenSSL knows now which name the client wants, if any."""
+        name = (connection.get_servername() or b"").decode("ascii", "replace").lower()
+        found = self._by_name.get(name)
+        if found is None and "." in name:
+            found = self._by_name.get("*." + name.partition(".")[2])
+        connection.set_context(found or self._default)
 
 
-class Certificate:
-    """Certificate and key on disk, and the contexts made of them."""
+class Certificates:
+    """Certificates and keys on disk, and the contexts made of them."""
 
-    def __init__(self, certificate: Path, key: Path) -> None:
-        unusable = fault(certificate, key)
+    def __init__(self, tls: Tls) -> None:
+        unusable = fault(tls)
         if unusable is not None:
             raise SystemExit(f"tls: {unusable}")
-        self._certificate = certificate
-        self._key = key
+        self._tls = tls
         self._stamp = self._stat()
-        self.imap = TlsContext(new_context(certificate, key, b"imap"))
-        self.pop3 = TlsContext(new_context(certificate, key, b"pop3"))
+        self._contexts: dict[tuple[bytes, str], TlsContext] = {}
+
+    def context(self, protocol: bytes, clients: str = "none") -> TlsContext:
+        """For listeners of `imap` or `pop3` that ask for certificates of clients so.
+
+        Before workers are forked, for all of them to have the same keys for tickets.
+        """
+        kind = (protocol, clients)
+        context = self._contexts.get(kind)
+        if context is None:
+            context = TlsContext(self._new(self._tls.pairs[0], kind))
+            context.use(*self._read(kind))
+            self._contexts[kind] = context
+        return context
 
     def reload(self, always: bool = False) -> None:
         """Take the files again if they have changed; bad ones leave all as it was."""
@@ -104,19 +189,38 @@ class Certificate:
             return
         self._stamp = stamp
         try:
-            imap = new_context(self._certificate, self._key, b"imap")
-            pop3 = new_context(self._certificate, self._key, b"pop3")
-        except (OSError, SSL.Error) as error:
+            read = {kind: self._read(kind) for kind in self._contexts}
+        except (OSError, ValueError, SSL.Error) as error:
             reason = _reason(error) if isinstance(error, SSL.Error) else error
-            _log.error("keeping the old certificate: %s: %s", self._certificate, reason)
+            _log.error("keeping the old certificate: %s: %s", self._tls.certificate, reason)
             return
-        self.imap.context, self.pop3.context = imap, pop3
-        _log.info("certificate %s is in use", self._certificate)
+        for kind, found in read.items():
+            self._contexts[kind].use(*found)
+        _log.info("certificate %s is in use", self._tls.certificate)
+
+    def _read(self, kind: tuple[bytes, str]) -> tuple[SSL.Context, Mapping[str, SSL.Context]]:
+        contexts = [self._new(pair, kind) for pair in self._tls.pairs]
+        by_name: dict[str, SSL.Context] = {}
+        for pair, context in zip(self._tls.pairs, contexts, strict=True):
+            for name in host_names(pair.certificate):
+                by_name.setdefault(name, context)
+        return contexts[0], by_name
+
+    def _new(self, pair: KeyPair, kind: tuple[bytes, str]) -> SSL.Context:
+        protocol, clients = kind
+        authorities = self._tls.client_authorities
+        return new_context(pair, protocol, clients=clients, authorities=authorities)
+
+    def _files(self) -> Iterable[Path]:
+        for pair in self._tls.pairs:
+            yield from (pair.certificate, pair.key)
+        if self._tls.client_authorities is not None:
+            yield self._tls.client_authorities
 
     def _stat(self) -> Hashable:
         """Changes when one of the files does."""
         stamps = []
-        for file in (self._certificate, self._key):
+        for file in self._files():
             try:
                 found = os.stat(file)
             except OSError:

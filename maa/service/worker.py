@@ -25,8 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from maa.service.board import Board
-from maa.service.config import Config
-from maa.service.tls import Certificate
+from maa.service.config import Config, Endpoint
+from maa.service.tls import Certificates
 
 FIGURES_SECONDS: Final = 1.0
 DRAIN_SECONDS: Final = 600.0
@@ -41,12 +41,12 @@ class Seat:
 
     number: int
     board: Board
-    sockets: Sequence[tuple[str, socket.socket]]
-    """Listening, with their names in `[listen]`."""
+    sockets: Sequence[tuple[str, Endpoint, socket.socket]]
+    """Listening, with their places in `[listen]`."""
     workers: int
     lifeline: socket.socket
     """Readable when the parent is dead."""
-    certificate: Certificate | None
+    certificates: Certificates | None
 
 
 @implementer(ILoggingContext)

@@ -26,7 +26,7 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
     listen: Listen = prepared(tmp_path)[0].listen
     endpoints = [*listen.imap, *listen.imaps, *listen.pop3, *listen.pop3s, *listen.http]
     assert len(endpoints) == 5
-    assert all(endpoint.endswith(":interface=127.0.0.1") for endpoint in endpoints)
+    assert all(endpoint.endpoint.endswith(":interface=127.0.0.1") for endpoint in endpoints)
 
 
 def test_the_password_it_prints_is_the_users(tmp_path: Path) -> None:

@@ -89,6 +89,26 @@ def test_connections_are_spread_over_the_workers(fleet: Fleet) -> None:
         client.close()
 
 
+def test_a_tls_session_is_resumed_with_any_worker(fleet: Fleet) -> None:
+    context = ssl.create_default_context(cafile=str(fleet.folder / "cert.pem"))
+    session = None
+    served = set()
+    reused = []
+    clients = []
+    for _ in range(30):
+        raw = fleet.connected(fleet.imaps)
+        client = context.wrap_socket(raw, server_hostname="localhost", session=session)
+        assert client.recv(1000).startswith(b"* OK")  # the tickets come before it
+        reused.append(client.session_reused)
+        session = client.session
+        served.add(worker_of(client, fleet.children()))
+        clients.append(client)
+    assert reused == [False] + [True] * 29
+    assert len(served) == 2
+    for client in clients:
+        client.close()
+
+
 def test_a_killed_worker_is_replaced_and_the_other_goes_on(fleet: Fleet) -> None:
     children = fleet.children()
     clients = [fleet.logged_in() for _ in range(40)]

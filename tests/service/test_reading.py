@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from maa.service.config import Config, Listen
+from maa.service.config import Config, Endpoint, KeyPair, Listen
 from maa.service.reading import ConfigError, load, understood
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +32,7 @@ def faults(folder: Path, text: str) -> list[str]:
 
 
 def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
-    assert loaded(tmp_path, MINIMAL) == Config(listen=Listen(imap=("tcp:143",)))
+    assert loaded(tmp_path, MINIMAL) == Config(listen=Listen(imap=(Endpoint("tcp:143"),)))
 
 
 def test_every_setting_can_be_said(tmp_path: Path) -> None:
@@ -44,13 +44,15 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         workers = 2
         [listen]
         imap = ["tcp:143", "tcp6:143:interface=\\\\:\\\\:1"]
-        imaps = ["tcp:993"]
+        imaps = [{endpoint = "tcp:993", client_certificates = "optional"}]
         pop3 = ["unix:/run/pop3"]
         pop3s = ["tcp:995"]
         http = ["tcp:9110:interface=127.0.0.1"]
         [tls]
         certificate = "cert.pem"
         key = "/etc/key.pem"
+        further = [{certificate = "other.pem", key = "other.key"}]
+        client_authorities = "ca.pem"
         plaintext_login = "never"
         [auth]
         sources = ["saslauthd", "password-file"]
@@ -65,8 +67,13 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         quota = "1.5 GiB, 100000 messages"
         """,
     )
-    assert config.listen.imap == ("tcp:143", r"tcp6:143:interface=\:\:1")
+    assert config.listen.imap == (
+        Endpoint("tcp:143"),
+        Endpoint(r"tcp6:143:interface=\:\:1"),
+    )
+    assert config.listen.imaps == (Endpoint("tcp:993", client_certificates="optional"),)
     assert config.tls.certificate == tmp_path / "cert.pem"
+    assert config.tls.further == (KeyPair(tmp_path / "other.pem", tmp_path / "other.key"),)
     assert config.auth.password_file.path == tmp_path / "passwd"
     assert config.auth.sources == ("saslauthd", "password-file")
     assert config.mail.locks == ("dotlock", "flock")
@@ -119,7 +126,8 @@ def test_an_unknown_setting_is_a_fault_with_a_suggestion(tmp_path: Path) -> None
     text = f'hostnam = "x"\n{MINIMAL}[tls]\ncert = "x"\n[auth]\npassword_file.path = "x"'
     assert faults(tmp_path, text) == [
         "hostnam: unknown setting; did you mean hostname?",
-        "tls.cert: unknown setting; here may stand certificate, key, plaintext_login",
+        "tls.cert: unknown setting; here may stand certificate, key, further, "
+        "client_authorities, plaintext_login",
         "auth.password_file: unknown setting; did you mean password-file?",
     ]
 
@@ -141,6 +149,36 @@ def test_tls_listeners_need_a_certificate(tmp_path: Path) -> None:
     assert faults(tmp_path, '[listen]\nimaps = ["tcp:993"]\n') == [
         "listen.imaps: needs tls.certificate and tls.key"
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ('{client_certificates = "optional"}', "a list of Twisted endpoint strings"),
+        ('{endpoint = "tcp:1", alow = []}', "alow: unknown setting"),
+        ('{endpoint = "tcp:1", client_certificates = "yes"}', "one of none, optional, required"),
+        ('{endpoint = "tcp"}', "a list of Twisted endpoint strings"),
+        ("7", "a list of Twisted endpoint strings"),
+    ],
+)
+def test_a_bad_table_in_a_list_is_a_fault(entry: str, told: str, tmp_path: Path) -> None:
+    (found,) = faults(tmp_path, f"[listen]\nimap = [{entry}]\n")
+    assert found.startswith("listen.imap: ")
+    assert told in found
+
+
+def test_client_certificates_need_authorities(tmp_path: Path) -> None:
+    text = '[listen]\nimap = [{endpoint = "tcp:1", client_certificates = "required"}]\n'
+    (found,) = faults(tmp_path, text + '[tls]\ncertificate = "c"\nkey = "k"\n')
+    assert found.endswith("needs tls.certificate, tls.key and tls.client_authorities")
+
+
+def test_further_certificates_need_a_first(tmp_path: Path) -> None:
+    text = MINIMAL + '[tls]\nfurther = [{certificate = "c", key = "k"}]\n'
+    (found,) = faults(tmp_path, text)
+    assert found.startswith("tls.further: needs ")
+    (found,) = faults(tmp_path, MINIMAL + '[tls]\nfurther = [{certificate = "c"}]\n')
+    assert "a list of tables such as" in found
 
 
 def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
@@ -178,6 +216,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         text.replace("\n# hostname =", "\nhostname =")
         .replace("\n# certificate =", "\ncertificate =")
         .replace("\n# key =", "\nkey =")
+        .replace("\n# client_authorities =", "\nclient_authorities =")
     )
     assert _keys(table) == _settings(Config())
 
@@ -192,7 +231,8 @@ def _keys(table: dict[str, Any], prefix: str = "") -> set[str]:
 def _settings(config: Any, prefix: str = "") -> set[str]:
     found: set[str] = set()
     for part in fields(config):
-        name = part.name if part.name == "plaintext_login" else part.name.replace("_", "-")
+        section = is_dataclass(getattr(config, part.name))
+        name = part.name.replace("_", "-") if section else part.name
         value = getattr(config, part.name)
         found |= _settings(value, f"{prefix}{name}.") if is_dataclass(value) else {prefix + name}
     return found

@@ -1,16 +1,27 @@
-"""Contexts: versions, ALPN, and certificates that change while the server runs."""
+"""Contexts: versions, ALPN, SNI, clients' certificates, resumption, files that change."""
 
 from __future__ import annotations
 
 import ssl
-from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from OpenSSL import SSL
 
+from maa.service.config import KeyPair, Tls
 from maa.service.demo import new_certificate
-from maa.service.tls import Certificate, TlsContext
+from maa.service.tls import Certificates, TlsContext
+from maa.transport.tls_facts import tls_facts
+from tests.service.authority import Authority
+from tests.transport.handshake import Shaken, client_context, shaken
+
+
+class HasHandle:
+    """What Twisted's transports under TLS have."""
+
+    def __init__(self, connection: SSL.Connection) -> None:
+        self.getHandle = lambda: connection
 
 
 @pytest.fixture
@@ -23,101 +34,172 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def test_a_server_does_not_start_with_bad_files(files: tuple[Path, Path]) -> None:
     certificate, key = files
     with pytest.raises(SystemExit, match=r"tls: .*/none\.pem: No such file or directory"):
-        Certificate(certificate, key.with_name("none.pem"))
+        certificates((certificate, key.with_name("none.pem")))
     certificate.write_text("nothing")
     with pytest.raises(SystemExit, match="no start line"):
-        Certificate(certificate, key)
+        certificates(files)
+
+
+def certificates(files: tuple[Path, Path], **more: Any) -> Certificates:
+    return Certificates(Tls(*files, **more))
 
 
 def shake(
-    context: TlsContext,
-    *,
-    alpn: list[str] | None = None,
-    newest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
-) -> tuple[bytes, str | None]:
-    """A handshake in memory: the server's certificate and what ALPN chose."""
-    client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client_context.check_hostname = False
-    client_context.verify_mode = ssl.CERT_NONE
-    client_context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    client_context.maximum_version = newest
-    client_context.set_ciphers("ALL:@SECLEVEL=0")
-    if alpn:
-        client_context.set_alpn_protocols(alpn)
-    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = client_context.wrap_bio(to_client, to_server)
+    context: TlsContext, *, name: str | None = None, session: Any = None, **client: Any
+) -> Shaken:
     server = context.serverConnectionForTLS(None)
-    server.set_accept_state()
-    for _ in range(5):
-        try:
-            client.do_handshake()
-        except ssl.SSLWantReadError:
-            pass
-        else:
-            certificate = client.getpeercert(binary_form=True)
-            assert certificate
-            return certificate, client.selected_alpn_protocol()
-        server.bio_write(to_server.read())
-        try:
-            server.do_handshake()
-        except SSL.WantReadError:
-            pass
-        finally:
-            with suppress(SSL.WantReadError):
-                to_client.write(server.bio_read(65536))
-    raise AssertionError("the handshake has no end")
+    return shaken(server, client_context(**client), name=name, session=session)
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
 def test_tls_1_2_is_the_oldest_version(files: tuple[Path, Path]) -> None:
-    context = Certificate(*files).imap
+    context = certificates(files).context(b"imap")
     shake(context, newest=ssl.TLSVersion.TLSv1_2)
     with pytest.raises(SSL.Error, match="unsupported protocol"):
         shake(context, newest=ssl.TLSVersion.TLSv1_1)
 
 
 def test_alpn_names_the_protocol(files: tuple[Path, Path]) -> None:
-    certificate = Certificate(*files)
-    assert shake(certificate.imap, alpn=["http/1.1", "imap"])[1] == "imap"
-    assert shake(certificate.pop3, alpn=["pop3"])[1] == "pop3"
+    mine = certificates(files)
+    assert shake(mine.context(b"imap"), alpn=["http/1.1", "imap"]).alpn == "imap"
+    assert shake(mine.context(b"pop3"), alpn=["pop3"]).alpn == "pop3"
 
 
 def test_a_client_without_alpn_is_served(files: tuple[Path, Path]) -> None:
-    assert shake(Certificate(*files).imap)[1] is None
+    assert shake(certificates(files).context(b"imap")).alpn is None
 
 
 def test_a_client_of_another_protocol_is_turned_away(files: tuple[Path, Path]) -> None:
     with pytest.raises(SSL.Error, match="no application protocol"):
-        shake(Certificate(*files).imap, alpn=["http/1.1"])
+        shake(certificates(files).context(b"imap"), alpn=["http/1.1"])
 
 
 def test_a_new_certificate_is_taken_for_new_connections(files: tuple[Path, Path]) -> None:
-    certificate = Certificate(*files)
-    first, _ = shake(certificate.imap)
-    certificate.reload()
-    assert shake(certificate.imap)[0] == first
+    mine = certificates(files)
+    first = shake(mine.context(b"imap")).certificate
+    mine.reload()
+    assert shake(mine.context(b"imap")).certificate == first
     new_certificate(*files)
-    certificate.reload()
-    assert shake(certificate.imap)[0] != first
-    assert shake(certificate.pop3)[0] == shake(certificate.imap)[0]
+    mine.reload()
+    assert shake(mine.context(b"imap")).certificate != first
+    assert shake(mine.context(b"pop3")).certificate == shake(mine.context(b"imap")).certificate
 
 
 def test_a_broken_certificate_leaves_the_old_one(
     files: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    certificate = Certificate(*files)
-    first, _ = shake(certificate.imap)
+    mine = certificates(files)
+    first = shake(mine.context(b"imap")).certificate
     files[0].write_text("nonsense")
-    certificate.reload()
-    assert shake(certificate.imap)[0] == first
+    mine.reload()
+    assert shake(mine.context(b"imap")).certificate == first
     assert "keeping the old certificate" in caplog.text
 
 
 def test_a_key_of_another_certificate_leaves_the_old_one(
     files: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    certificate = Certificate(*files)
-    first, _ = shake(certificate.imap)
+    mine = certificates(files)
+    first = shake(mine.context(b"imap")).certificate
     new_certificate(tmp_path / "other.pem", files[1])
-    certificate.reload()
-    assert shake(certificate.imap)[0] == first
+    mine.reload()
+    assert shake(mine.context(b"imap")).certificate == first
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+def test_a_client_gets_the_certificate_of_the_name_it_asks_for(
+    files: tuple[Path, Path], authority: Authority
+) -> None:
+    one = KeyPair(*authority.server("mail.example.org"))
+    any_ = KeyPair(*authority.server("*.example.net"))
+    context = certificates(files, further=(one, any_)).context(b"imap")
+
+    def shown(name: str | None) -> bytes:
+        return shake(context, name=name).certificate
+
+    default = shown(None)
+    assert shown("elsewhere.example") == default
+    assert shown("mail.example.org") == shown("MAIL.example.org") != default
+    assert shown("imap.example.net") not in (default, shown("mail.example.org"))
+    assert shown("a.imap.example.net") == shown("example.net") == default
+
+
+def test_further_certificates_are_read_again_too(
+    files: tuple[Path, Path], authority: Authority
+) -> None:
+    pair = KeyPair(*authority.server("mail.example.org"))
+    mine = certificates(files, further=(pair,))
+    first = shake(mine.context(b"imap"), name="mail.example.org").certificate
+    authority.server("mail.example.org")
+    mine.reload()
+    assert shake(mine.context(b"imap"), name="mail.example.org").certificate != first
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed_also_after_a_reload(
+    files: tuple[Path, Path], newest: ssl.TLSVersion
+) -> None:
+    mine = certificates(files)
+    context = mine.context(b"imap")
+    client = client_context(newest=newest)
+    first = shaken(context.serverConnectionForTLS(None), client)
+    assert not first.client.session_reused
+    mine.reload(True)
+    again = shaken(context.serverConnectionForTLS(None), client, session=first.client.session)
+    assert again.client.session_reused
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion")
+@pytest.mark.parametrize("cipher", ["AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-SHA256"])
+def test_ciphers_without_forward_secrecy_or_authentication_are_refused(
+    files: tuple[Path, Path], cipher: str
+) -> None:
+    context = certificates(files).context(b"imap")
+    with pytest.raises(SSL.Error, match="no shared cipher"):
+        shake(context, newest=ssl.TLSVersion.TLSv1_2, ciphers=cipher)
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_clients_show_certificates_where_they_are_asked(
+    files: tuple[Path, Path], authority: Authority, newest: ssl.TLSVersion
+) -> None:
+    mine = certificates(files, client_authorities=authority.file)
+    joe = authority.client("joe@example.org")
+    stranger = tuple(map(str, files))
+
+    def named(clients: str, certificate: tuple[str, str] | None) -> tuple[str, ...]:
+        context = mine.context(b"imap", clients)
+        both = shake(context, certificate=certificate, newest=newest)
+        facts = tls_facts(HasHandle(both.server))
+        assert facts is not None
+        return facts.names
+
+    assert named("none", joe) == ()
+    assert named("optional", None) == ()
+    assert named("optional", joe) == named("required", joe) == ("joe@example.org", "a client")
+    with pytest.raises(SSL.Error, match="peer did not return a certificate"):
+        named("required", None)
+    for clients in ("optional", "required"):
+        with pytest.raises(SSL.Error, match="certificate verify failed"):
+            named(clients, stranger)
+
+
+def test_a_session_without_a_certificate_is_not_resumed_where_one_is_required(
+    files: tuple[Path, Path], authority: Authority
+) -> None:
+    mine = certificates(files, client_authorities=authority.file)
+    client = client_context()
+    first = shaken(mine.context(b"imap").serverConnectionForTLS(None), client)
+    required = mine.context(b"imap", "required").serverConnectionForTLS(None)
+    with pytest.raises(SSL.Error, match="peer did not return a certificate"):
+        shaken(required, client, session=first.client.session)
+
+
+def test_authorities_that_are_none_are_a_fault(files: tuple[Path, Path], tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("nobody")
+    with pytest.raises(SystemExit, match=r"ca\.pem has no certificates"):
+        certificates(files, client_authorities=tmp_path / "ca.pem")

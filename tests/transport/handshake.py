@@ -23,6 +23,11 @@ class Shaken:
         assert found
         return found
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that was agreed on."""
+        return self.client.selected_alpn_protocol()
+
 
 def client_context(
     *,

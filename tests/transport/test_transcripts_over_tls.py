@@ -20,8 +20,9 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from maa.conversation import Conversation, Peer
 from maa.imap.session import Session as ImapSession
 from maa.pop3.session import Session as Pop3Session
+from maa.service.config import Tls
 from maa.service.demo import new_certificate
-from maa.service.tls import Certificate, TlsContext
+from maa.service.tls import Certificates, TlsContext
 from maa.store.mailbox import Mailbox
 from maa.transport.factory import PumpFactory
 from maa.transport.pokes import Chores, HintReader, synced
@@ -202,10 +203,10 @@ class SocketPop3World(Pop3World):
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     folder = tmp_path_factory.mktemp("certificate")
     new_certificate(folder / "cert.pem", folder / "key.pem")
-    return Certificate(folder / "cert.pem", folder / "key.pem")
+    return Certificates(Tls(folder / "cert.pem", folder / "key.pem"))
 
 
 PATHS = [*transcripts(FOLDER / "imap"), *transcripts(FOLDER / "pop3")]
@@ -213,19 +214,19 @@ PATHS = [*transcripts(FOLDER / "imap"), *transcripts(FOLDER / "pop3")]
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 @pytest_twisted.ensureDeferred
-async def test_transcript_over_tls(path: Path, tmp_path: Path, certificate: Certificate) -> None:
+async def test_transcript_over_tls(path: Path, tmp_path: Path, certificate: Certificates) -> None:
     transcript = Transcript.parse(path.read_text("utf-8"))
     world: Any
     if path.parent.name == "imap":
         world = SocketImapWorld.of(transcript, tmp_path)
-        context = certificate.imap
+        context = certificate.context(b"imap")
 
         def make(peer: Peer, wake: Callable[[], None]) -> Conversation:
             return ImapSession(world.accounts, world.authenticator, peer, world.settings, wake)
 
     else:
         world = SocketPop3World.of(transcript, tmp_path)
-        context = certificate.pop3
+        context = certificate.context(b"pop3")
 
         def make(peer: Peer, wake: Callable[[], None]) -> Conversation:
             return Pop3Session(world.accounts, world.authenticator, peer, wake, world.settings)
@@ -243,7 +244,7 @@ COMPRESSIBLE = [
 
 @pytest.mark.parametrize("path", COMPRESSIBLE, ids=lambda path: path.stem)
 @pytest_twisted.ensureDeferred
-async def test_transcript_compressed(path: Path, tmp_path: Path, certificate: Certificate) -> None:
+async def test_transcript_compressed(path: Path, tmp_path: Path, certificate: Certificates) -> None:
     transcript = Transcript.parse(path.read_text("utf-8"))
     world = SocketImapWorld.of(transcript, tmp_path)
     world.compressed = True
@@ -251,7 +252,7 @@ async def test_transcript_compressed(path: Path, tmp_path: Path, certificate: Ce
     def make(peer: Peer, wake: Callable[[], None]) -> Conversation:
         return ImapSession(world.accounts, world.authenticator, peer, world.settings, wake)
 
-    await played(transcript, world, make, False, certificate.imap)
+    await played(transcript, world, make, False, certificate.context(b"imap"))
 
 
 async def played(
