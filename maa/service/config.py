@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+from maa.networks import NOWHERE, Networks
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
@@ -18,6 +20,10 @@ class Endpoint:
 
     endpoint: str
     """As Twisted describes endpoints: `tcp:143`."""
+    allow: Networks = NOWHERE
+    """Who is served; none: everybody."""
+    proxies: Networks = NOWHERE
+    """Balancers that send the PROXY protocol."""
     client_certificates: str = "none"
     """Whether TLS asks the client for a certificate: none, optional or required."""
 

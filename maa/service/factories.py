@@ -17,9 +17,11 @@ from maa.service.status_page import status_site
 from maa.service.tls import Certificates, TlsContext
 from maa.store.accounts import Accounts
 from maa.transport.factory import PumpFactory
+from maa.transport.gate import Gate
 from maa.transport.imap import imap_factory
 from maa.transport.pop3 import pop3_factory
 from maa.transport.rawlog import Rawlogs
+from maa.transport.reactor import Clock
 from maa.transport.sessions import Sessions
 
 PROTOCOLS: Final = {"imap": b"imap", "imaps": b"imap", "pop3": b"pop3", "pop3s": b"pop3"}
@@ -42,8 +44,11 @@ class Factories:
     def of(self, name: str, endpoint: Endpoint) -> Any:
         """Of an endpoint in the list `name` of `[listen]`."""
         if name == "http":
-            return status_site(self.figures, self.config.hostname)
-        return self._of_mail(name, endpoint)
+            made = status_site(self.figures, self.config.hostname)
+        else:
+            made = self._of_mail(name, endpoint)
+        counters = self.sessions.counters
+        return gated(endpoint, made, self.sessions.clock, counters.refuse)
 
     def _of_mail(self, name: str, endpoint: Endpoint) -> Any:
         clients = endpoint.client_certificates
@@ -67,6 +72,13 @@ class Factories:
             tls=None if implicit else tls,
         )
         return _over_tls(tls, made) if implicit else made
+
+
+def gated(endpoint: Endpoint, factory: Any, clock: Clock, refused: Callable[[], None]) -> Any:
+    """The factory, behind a gate where the endpoint has one."""
+    if not endpoint.allow and not endpoint.proxies:
+        return factory
+    return Gate(factory, clock, allow=endpoint.allow, proxies=endpoint.proxies, refused=refused)
 
 
 def _over_tls(context: TlsContext | None, factory: PumpFactory) -> TLSMemoryBIOFactory:

@@ -35,7 +35,7 @@ from maa import __version__
 from maa.service import logs, worker
 from maa.service.board import Board
 from maa.service.config import Config, Endpoint
-from maa.service.factories import PROTOCOLS
+from maa.service.factories import PROTOCOLS, gated
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, fleet_metrics, usage_metrics
@@ -157,8 +157,7 @@ class Fleet(Service):
             if name in PROTOCOLS
         ]
         http = [
-            Listener("http", endpoint, status_site(self.figures, self._config.hostname))
-            for endpoint in listen_to.http
+            Listener("http", endpoint, self._status_site(endpoint)) for endpoint in listen_to.http
         ]
         try:
             ports = listen(self._reactor, [*mail, *http])
@@ -314,6 +313,11 @@ class Fleet(Service):
         return replace(config, listen=now.listen, workers=now.workers, tls=tls)
 
     # --- figures
+
+    def _status_site(self, endpoint: Endpoint) -> Any:
+        site = status_site(self.figures, self._config.hostname)
+        # Those who are turned away are in no worker's figures.
+        return gated(endpoint, site, self._reactor, lambda: None)
 
     def figures(self) -> Iterator[Metric]:
         """Every worker's figures, those of one kind together, and the service's own."""

@@ -17,6 +17,7 @@ from typing import Any, Final
 from twisted.internet import endpoints
 
 from maa.limits import quota
+from maa.networks import Networks
 from maa.service.config import (
     Auth,
     Config,
@@ -35,7 +36,7 @@ PORT_MAX: Final = 65535
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 _ENDPOINTS: Final = (
     'a list of Twisted endpoint strings, such as ["tcp:143", "tcp6:143:interface=\\:\\:1"], or of '
-    'tables such as {endpoint = "tcp:993", client_certificates = "optional"}'
+    'tables such as {endpoint = "tcp:993", allow = ["192.168.1.0/24"]}'
 )
 _KEY_PAIRS: Final = 'a list of tables such as {certificate = "cert.pem", key = "key.pem"}'
 _REALM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
@@ -186,6 +187,16 @@ def _endpoint(value: Any, folder: Path) -> str:
     return value
 
 
+def _networks(value: Any, folder: Path) -> Networks:
+    allowed = 'a list of networks and addresses, such as ["192.168.1.0/24", "2001:db8::1"]'
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise _Bad(allowed)
+    try:
+        return Networks.parse(value)
+    except ValueError as error:
+        raise _Bad(f"{allowed} ({error})") from None
+
+
 def _key_pairs(value: Any, folder: Path) -> tuple[KeyPair, ...]:
     if not isinstance(value, list):
         raise _Bad(_KEY_PAIRS)
@@ -274,6 +285,8 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
     Listen: {part.name: _endpoints for part in fields(Listen)},
     Endpoint: {
         "endpoint": _endpoint,
+        "allow": _networks,
+        "proxies": _networks,
         "client_certificates": _one_of("none", "optional", "required"),
     },
     KeyPair: {"certificate": _path, "key": _path},

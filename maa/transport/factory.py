@@ -6,6 +6,7 @@ from twisted.internet.interfaces import IAddress, ILoggingContext
 from twisted.internet.protocol import ServerFactory
 from zope.interface import implementer
 
+from maa.networks import plain
 from maa.transport.pump import Converse, Pump
 from maa.transport.sessions import Sessions
 
@@ -44,7 +45,7 @@ class PumpFactory(ServerFactory):
         return Pump(
             self._sessions,
             self._converse,
-            host if isinstance(host, str) else "",
+            plain(host) if isinstance(host, str) else "",
             implicit_tls=self._implicit_tls,
             tls=self._tls,
             refusal=self._refusal,

@@ -42,6 +42,7 @@ from maa.conversation import (
     Step,
     TlsFacts,
 )
+from maa.networks import loopback
 from maa.transport.deflate import DamagedStream
 from maa.transport.reactor import Connection, Timer
 from maa.transport.sessions import TURN_SECONDS, Sessions
@@ -120,7 +121,7 @@ class Pump:
         peer = Peer(
             address=address,
             tls=implicit_tls,
-            loopback=address.startswith(("127.", "::ffff:127.")) or address in ("", "::1"),
+            loopback=not address or loopback(address),
             session=sessions.name(),
             tls_facts=self._tls_facts,
         )

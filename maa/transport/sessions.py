@@ -81,6 +81,10 @@ class Counters:
     """Times a connection held the reactor for more than 20 ms (R249)."""
     longest_turn_seconds: float = 0.0
 
+    def refuse(self) -> None:
+        """One more was not let in."""
+        self.refused += 1
+
 
 @dataclass(slots=True)
 class _Strangers:

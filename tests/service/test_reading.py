@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from maa.networks import Networks
 from maa.service.config import Config, Endpoint, KeyPair, Listen
 from maa.service.reading import ConfigError, load, understood
 
@@ -44,7 +45,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         workers = 2
         [listen]
         imap = ["tcp:143", "tcp6:143:interface=\\\\:\\\\:1"]
-        imaps = [{endpoint = "tcp:993", client_certificates = "optional"}]
+        imaps = [{endpoint = "tcp:993", client_certificates = "optional", allow = ["10.0.0.0/8"]}]
         pop3 = ["unix:/run/pop3"]
         pop3s = ["tcp:995"]
         http = ["tcp:9110:interface=127.0.0.1"]
@@ -71,7 +72,9 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         Endpoint("tcp:143"),
         Endpoint(r"tcp6:143:interface=\:\:1"),
     )
-    assert config.listen.imaps == (Endpoint("tcp:993", client_certificates="optional"),)
+    assert config.listen.imaps == (
+        Endpoint("tcp:993", allow=Networks.parse(["10.0.0.0/8"]), client_certificates="optional"),
+    )
     assert config.tls.certificate == tmp_path / "cert.pem"
     assert config.tls.further == (KeyPair(tmp_path / "other.pem", tmp_path / "other.key"),)
     assert config.auth.password_file.path == tmp_path / "passwd"
@@ -157,6 +160,8 @@ def test_tls_listeners_need_a_certificate(tmp_path: Path) -> None:
         ('{client_certificates = "optional"}', "a list of Twisted endpoint strings"),
         ('{endpoint = "tcp:1", alow = []}', "alow: unknown setting"),
         ('{endpoint = "tcp:1", client_certificates = "yes"}', "one of none, optional, required"),
+        ('{endpoint = "tcp:1", allow = ["10.0.0.1/8"]}', "has host bits set"),
+        ('{endpoint = "tcp:1", proxies = "10.0.0.1"}', "a list of networks and addresses"),
         ('{endpoint = "tcp"}', "a list of Twisted endpoint strings"),
         ("7", "a list of Twisted endpoint strings"),
     ],

@@ -23,7 +23,11 @@ state = "state"
 workers = {workers}
 [listen]
 imap = ["tcp:{imap}:interface=127.0.0.1"]
-imaps = ["tcp:{imaps}:interface=127.0.0.1"]
+imaps = [
+    "tcp:{imaps}:interface=127.0.0.1",
+    {{endpoint = "tcp:{balanced}:interface=127.0.0.1", \
+proxies = ["127.0.0.1"], allow = ["203.0.113.0/24"]}},
+]
 pop3 = ["tcp:{pop3}:interface=127.0.0.1"]
 http = ["tcp:{http}:interface=127.0.0.1"]
 [tls]
@@ -54,10 +58,11 @@ class Running:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        probes = [socket.socket() for _ in range(4)]
+        probes = [socket.socket() for _ in range(5)]
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
-        self.imap, self.imaps, self.pop3, self.http = (probe.getsockname()[1] for probe in probes)
+        ports = [probe.getsockname()[1] for probe in probes]
+        self.imap, self.imaps, self.pop3, self.http, self.balanced = ports
         for probe in probes:
             probe.close()
         new_certificate(folder / "cert.pem", folder / "key.pem")
@@ -108,6 +113,19 @@ def test_pop3_is_served(server: Running) -> None:
     with server.connected(server.pop3) as client:
         assert server.asked(client, b"", b"\r\n").startswith(b"+OK")
         assert b"+OK" in server.asked(client, b"CAPA\r\n", b"\r\n.\r\n")
+
+
+def test_tls_behind_a_balancer_is_served_to_the_networks_allowed(server: Running) -> None:
+    def greeted(address: str) -> bytes:
+        context = ssl.create_default_context(cafile=str(server.folder / "cert.pem"))
+        raw = server.connected(server.balanced)
+        raw.sendall(b"PROXY TCP4 %b 192.0.2.1 5000 993\r\n" % address.encode("ascii"))
+        with context.wrap_socket(raw, server_hostname="localhost") as client:
+            return client.recv(1000)
+
+    assert greeted("203.0.113.7").startswith(b"* OK")
+    with pytest.raises(OSError):
+        greeted("198.51.100.1")
 
 
 def test_figures_are_served(server: Running) -> None:
