@@ -41,6 +41,11 @@ COMPRESS: Final = Request.COMPRESS
 CLOSE: Final = Request.CLOSE
 
 
+RESTARTING: Final = b"The server is restarting"
+"""Why a session ends, as its client is told."""
+CROWDED: Final = b"You have too many sessions, and this one was idle for longest"
+
+
 @dataclass(frozen=True, slots=True)
 class Delay:
     """Resume me after so many seconds, holding no thread (R222: delays after failed logins)."""
@@ -139,8 +144,8 @@ class Conversation(Protocol):
     def timed_out(self) -> Iterator[Step]:
         """The farewell of a client that was silent too long."""
 
-    def stopping(self) -> Iterator[Step]:
-        """The farewell when the server stops (R252); without CLOSE at its end, one step more.
+    def stopping(self, why: bytes = RESTARTING) -> Iterator[Step]:
+        """The farewell of the server (R252), for a reason; without CLOSE at its end, one step more.
 
         A client that is just sending a message may end: the step that answers it closes.
         """

@@ -64,9 +64,6 @@ class Networks:
         return address is not None and any(address in network for network in self.v6)
 
 
-NOWHERE: Final = Networks()
-
-
 def neighbourhood(host: str) -> str:
     """What one client can have of addresses: one of IPv4, a /64 of IPv6 (RFC 4291 §2.5.4)."""
     if ":" not in host:
@@ -89,3 +86,7 @@ def _unmapped(network: IPv6Network) -> IPv4Network | None:
     if inner is None or network.prefixlen < 96:
         return None
     return IPv4Network((inner, network.prefixlen - 96))
+
+
+NOWHERE: Final = Networks()
+LOOPBACK: Final = Networks.parse(["127.0.0.0/8", "::1"])

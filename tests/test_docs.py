@@ -15,6 +15,7 @@ from maa.auth.hashes import NEW_SCHEMES
 from maa.imap.capabilities import CAPABILITIES
 from maa.imap.states import ImapSettings
 from maa.message.flags import LETTERS
+from maa.networks import Networks
 from maa.pop3.states import Pop3Settings
 from maa.service.config import Config, Endpoint
 from maa.service.reading import understood
@@ -33,7 +34,7 @@ def settings(section: Any) -> list[str]:
     names: list[str] = []
     for field in fields(section):
         value = getattr(section, field.name)
-        if is_dataclass(value):
+        if is_dataclass(value) and not isinstance(value, Networks):
             inner = settings(value)
             plain = field.name.replace("_", "-")
             dotted = plain in ("password-file", "saslauthd")
@@ -57,12 +58,14 @@ def test_described_defaults_are_the_defaults() -> None:
         if default.startswith('["tcp'):
             continue  # what is usual, not what is the default
         found: Any = None
-        for section in (config, config.tls, config.auth, config.mail):
+        for section in (config, config.tls, config.auth, config.mail, config.limits):
             inner, _, key = name.replace("-", "_").rpartition(".")
             holder = getattr(section, inner, None) if inner else section
             found = getattr(holder, key, found)
         shown = default.strip('"')
         expected = tomllib.loads(f"x = {default}")["x"] if default[0] in '["0' else shown
+        if isinstance(found, Networks):
+            expected = Networks.parse(expected)
         assert (list(found) if isinstance(found, tuple) else found) == expected or str(
             found
         ) == shown, name

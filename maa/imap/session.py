@@ -31,7 +31,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
-from maa.conversation import CLOSE, SLOW, START_TLS, Peer, Step
+from maa.conversation import CLOSE, RESTARTING, SLOW, START_TLS, Peer, Step
 from maa.imap import hearing, notify, updates
 from maa.imap.capabilities import capabilities
 from maa.imap.commands import Command
@@ -195,9 +195,9 @@ class Session:
         yield untagged(b"BYE", None, b"Autologout, nothing was heard for too long")
         yield CLOSE
 
-    def stopping(self) -> Iterator[Step]:
+    def stopping(self, why: bytes = RESTARTING) -> Iterator[Step]:
         """BYE at once, or behind the answer to the message that is being appended (R252)."""
-        self._last_words = untagged(b"BYE", b"UNAVAILABLE", b"The server is restarting")
+        self._last_words = untagged(b"BYE", b"UNAVAILABLE", why)
         if self._line_ended:
             yield from self._farewell()
 

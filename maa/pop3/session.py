@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from maa.auth.errors import AuthError
-from maa.conversation import CLOSE, START_TLS, Peer, Step
+from maa.conversation import CLOSE, RESTARTING, START_TLS, Peer, Step
 from maa.pop3.maildrop import Vanished
 from maa.pop3.states import (
     WAIT,
@@ -136,7 +136,7 @@ class Session:
         """Close without a word and without UPDATE (RFC 1939 §3; R213)."""
         yield CLOSE
 
-    def stopping(self) -> Iterator[Step]:
+    def stopping(self, why: bytes = RESTARTING) -> Iterator[Step]:
         """Likewise when the server stops (R252)."""
         yield CLOSE
 

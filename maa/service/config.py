@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from maa.networks import NOWHERE, Networks
+from maa.networks import LOOPBACK, NOWHERE, Networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,19 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """`[limits]`: of the whole service, however many workers it has."""
+
+    connections: int = 20_000
+    connections_per_address: int = 5_000
+    not_logged_in: int = 2_000
+    not_logged_in_per_address: int = 500
+    sessions_per_user: int = 200
+    sessions_per_device: int = 50
+    exempt: Networks = LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A whole configuration file."""
 
@@ -119,3 +132,4 @@ class Config:
     tls: Tls = field(default_factory=Tls)
     auth: Auth = field(default_factory=Auth)
     mail: Mail = field(default_factory=Mail)
+    limits: Limits = field(default_factory=Limits)

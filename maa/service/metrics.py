@@ -80,6 +80,12 @@ def metrics(sessions: Sessions, watchdog: Watchdog) -> Iterator[Metric]:
     yield Metric(
         "maa_dropped_total", "counter", "Dropped before login for newer ones", counters.dropped
     )
+    yield Metric(
+        "maa_crowded_out_total",
+        "counter",
+        "Sessions ended for a newer one of their user",
+        counters.crowded_out,
+    )
     yield Metric("maa_logins_total", "counter", "Connections that logged in", counters.logins)
     yield Metric("maa_timed_out_total", "counter", "Ended after silence", counters.timed_out)
     yield Metric("maa_stalled_total", "counter", "Cut off, taking no output", counters.stalled)

@@ -23,6 +23,7 @@ from maa.service.config import (
     Config,
     Endpoint,
     KeyPair,
+    Limits,
     Listen,
     Mail,
     PasswordFile,
@@ -32,6 +33,7 @@ from maa.service.config import (
 from maa.store.places import Place, checked_template
 
 WORKERS_MAX: Final = 256
+COUNT_MAX: Final = 1_000_000
 PORT_MAX: Final = 65535
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 _ENDPOINTS: Final = (
@@ -167,6 +169,12 @@ def _workers(value: Any, folder: Path) -> int:
     return value
 
 
+def _count(value: Any, folder: Path) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= COUNT_MAX:
+        raise _Bad(f"a number from 1 to {COUNT_MAX}")
+    return value
+
+
 def _endpoints(value: Any, folder: Path) -> tuple[Endpoint, ...]:
     if not isinstance(value, list):
         raise _Bad(_ENDPOINTS)
@@ -281,6 +289,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "tls": Tls,
         "auth": Auth,
         "mail": Mail,
+        "limits": Limits,
     },
     Listen: {part.name: _endpoints for part in fields(Listen)},
     Endpoint: {
@@ -310,5 +319,14 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "folders": _place,
         "locks": _some_of("fcntl", "dotlock", "flock"),
         "quota": _quota,
+    },
+    Limits: {
+        "connections": _count,
+        "connections_per_address": _count,
+        "not_logged_in": _count,
+        "not_logged_in_per_address": _count,
+        "sessions_per_user": _count,
+        "sessions_per_device": _count,
+        "exempt": _networks,
     },
 }

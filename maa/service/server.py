@@ -83,7 +83,7 @@ class Server(Service):
         self.sessions = Sessions(
             reactor,
             self._calls.put,
-            Limits().shared(seat.workers if seat else 1),
+            limits_of(config).shared(seat.workers if seat else 1),
             seconds=time.monotonic,
         )
         self._watchdog = Watchdog(self.sessions, reactor)
@@ -241,6 +241,20 @@ def certificates_of(config: Config) -> Certificates | None:
         if name in PROTOCOLS:
             certificates.context(PROTOCOLS[name], endpoint.client_certificates)
     return certificates
+
+
+def limits_of(config: Config) -> Limits:
+    """How many connections there may be, as configured."""
+    limits = config.limits
+    return Limits(
+        connections=limits.connections,
+        per_address=limits.connections_per_address,
+        per_user=limits.sessions_per_user,
+        per_device=limits.sessions_per_device,
+        exempt=limits.exempt,
+        strangers=limits.not_logged_in,
+        strangers_per_address=limits.not_logged_in_per_address,
+    )
 
 
 def places_of(config: Config) -> MailPlaces:

@@ -33,6 +33,7 @@ from zope.interface import implementer
 from maa.conversation import (
     CLOSE,
     COMPRESS,
+    RESTARTING,
     SLOW,
     START_TLS,
     Conversation,
@@ -69,7 +70,7 @@ class Pump:
         "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse",
         "_ended_input", "_farewell", "_place", "_poked", "_refusal", "_sessions", "_since",
         "_slot", "_slow", "_steps", "_stop", "_stranger", "_stream", "_timer", "_tls", "address",
-        "factory", "transport",
+        "factory", "owner", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -93,8 +94,10 @@ class Pump:
         self._place: int = READY
         self._timer: Timer | None = None
         self._slot = 0
-        self._slow = self._poked = self._stop = self._farewell = self._ended_input = False
+        self._slow = self._poked = self._farewell = self._ended_input = False
+        self._stop = b""
         self._stranger = True
+        self.owner: str | None = None
 
     # Called by Twisted
 
@@ -205,9 +208,14 @@ class Pump:
         """All has been said; the transport sends what it has, and goes."""
         return self._place is CLOSING
 
-    def stop(self) -> None:
-        """The server stops: say so behind the present step (R252)."""
-        self._stop = True
+    @property
+    def heard(self) -> float:
+        """When the client was last heard, or took something."""
+        return self._since
+
+    def stop(self, why: bytes = RESTARTING) -> None:
+        """Take leave of the client, and say why, behind the present step (R252)."""
+        self._stop = why
         self.go()
 
     def abort(self) -> None:
@@ -269,8 +277,8 @@ class Pump:
             self._close()
             return False
         if self._stop:
-            self._stop = False
-            self._steps = iter(conversation.stopping())
+            why, self._stop = self._stop, b""
+            self._steps = iter(conversation.stopping(why))
             return True
         if not self._stream.has_input and not self._poked:
             if self._ended_input:
@@ -305,6 +313,7 @@ class Pump:
         # Not only at the end: commands pipelined behind a login are a user's already.
         if self._stranger and self._conversation is not None and self._conversation.logged_in:
             self._stranger = False
+            self.owner = self._conversation.owner
             self._sessions.welcome(self, self.address)
         if asked is Slice.END:
             self._steps = None

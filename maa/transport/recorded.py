@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
-from maa.conversation import Conversation, Peer, Piece, Redactor, Step
+from maa.conversation import RESTARTING, Conversation, Peer, Piece, Redactor, Step
 
 Redactors = Callable[..., tuple[Redactor, Redactor]]
 
@@ -108,9 +108,9 @@ class Recorded:
         """The farewell of a silent client."""
         return self._noted(self._inner.timed_out())
 
-    def stopping(self) -> Iterator[Step]:
-        """The farewell of a server that stops."""
-        return self._noted(self._inner.stopping())
+    def stopping(self, why: bytes = RESTARTING) -> Iterator[Step]:
+        """The farewell of the server."""
+        return self._noted(self._inner.stopping(why))
 
     def lost(self) -> None:
         """The connection is gone."""

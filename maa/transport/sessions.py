@@ -4,6 +4,10 @@ Limits (R222). There is a bound on all connections and one on those that have no
 Where the second is reached, for one address or in all, the *oldest* such connection goes: under
 a flood the newest is as likely to be a user as any, and a user logs in within milliseconds,
 while what a flood leaves behind grows old.
+
+A user who has too many sessions, in all or from one address, keeps the newest: of the others the
+one that was idle for longest ends. Phones forget connections, and a refused login makes them say
+that the server is broken (L-9).
 """
 
 from __future__ import annotations
@@ -17,6 +21,8 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
+from maa.conversation import CROWDED
+from maa.networks import NOWHERE, Networks
 from maa.transport.lanes import Lane
 from maa.transport.reactor import Clock
 from maa.transport.wheel import Wheel
@@ -34,10 +40,18 @@ FAREWELL_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a process; none of them is configurable yet."""
+    """Bounds of a process."""
 
     connections: int = 20_000
     """All connections; more are refused."""
+    per_address: int = 5_000
+    """The same of one address."""
+    per_user: int = 200
+    """Sessions of one user; with one more the user's longest idle one ends (L-9)."""
+    per_device: int = 50
+    """The same of one user at one address."""
+    exempt: Networks = NOWHERE
+    """Addresses that share no limit: balancers and webmail, with many users behind each."""
     strangers: int = 2_000
     """Connections not logged in; with one more the oldest of them is dropped (R222)."""
     strangers_per_address: int = 500
@@ -54,6 +68,9 @@ class Limits:
         return replace(
             self,
             connections=-(-self.connections // processes),
+            per_address=-(-self.per_address // processes),
+            per_user=-(-self.per_user // processes),
+            per_device=-(-self.per_device // processes),
             strangers=-(-self.strangers // processes),
             strangers_per_address=-(-self.strangers_per_address // processes),
         )
@@ -67,6 +84,8 @@ class Counters:
     refused: int = 0
     dropped: int = 0
     """Not logged in, and dropped in favour of a newer connection."""
+    crowded_out: int = 0
+    """A user's own, ended in favour of a newer session of that user."""
     timed_out: int = 0
     stalled: int = 0
     crashed: int = 0
@@ -135,6 +154,8 @@ class Sessions:
         self.pumps: set[Pump] = set()
         self.stopping = False
         self._strangers = _Strangers()
+        self._by_address: dict[str, int] = {}
+        self._users: dict[str, dict[Pump, None]] = {}
         self._stopped: Deferred[None] | None = None
         self._losses: list[Callable[[], None]] = []
         self._woken: deque[Pump] = deque()
@@ -149,28 +170,60 @@ class Sessions:
     def admit(self, pump: Pump, address: str) -> bool:
         """Whether there is room for this connection; makes room among strangers (R222)."""
         limits, strangers = self.limits, self._strangers
-        if self.stopping or len(self.pumps) >= limits.connections:
+        count = self._by_address.get(address, 0)
+        if (
+            self.stopping
+            or len(self.pumps) >= limits.connections
+            or (count >= limits.per_address and address not in limits.exempt)
+        ):
             self.counters.refused += 1
             return False
-        same = strangers.by_address.get(address)
-        if same is not None and len(same) >= limits.strangers_per_address:
+        same = strangers.by_address.get(address, ())
+        if len(same) >= limits.strangers_per_address and address not in limits.exempt:
             self._drop(next(iter(same)))
         elif len(strangers.all) >= limits.strangers:
             self._drop(next(iter(strangers.all)))
         self.counters.accepted += 1
+        self._by_address[address] = count + 1
         self.pumps.add(pump)
         strangers.add(pump, address)
         return True
 
     def welcome(self, pump: Pump, address: str) -> None:
-        """The connection has logged in."""
+        """The connection has logged in; makes room among the user's own (L-9)."""
         self.counters.logins += 1
         self._strangers.discard(pump, address)
+        if pump.owner is None:
+            return
+        mine = self._users.setdefault(pump.owner, {})
+        mine[pump] = None
+        if len(mine) > self.limits.per_device and address not in self.limits.exempt:
+            here = [one for one in mine if one.address == address]
+            if len(here) > self.limits.per_device:
+                self._crowd_out(here, pump)
+                return
+        if len(mine) > self.limits.per_user:
+            self._crowd_out(list(mine), pump)
+
+    def _crowd_out(self, sessions: list[Pump], newest: Pump) -> None:
+        """End the one that was idle for longest; not one that is being answered."""
+        idle = [one for one in sessions if one is not newest and not one.busy and not one.closing]
+        if idle:
+            self.counters.crowded_out += 1
+            min(idle, key=lambda one: one.heard).stop(CROWDED)
 
     def leave(self, pump: Pump, address: str) -> None:
         """The connection is gone."""
         self.pumps.discard(pump)
         self._strangers.discard(pump, address)
+        count = self._by_address.pop(address, 1)
+        if count > 1:
+            self._by_address[address] = count - 1
+        if pump.owner is not None:
+            mine = self._users.get(pump.owner, {})
+            mine.pop(pump, None)
+            if not mine:
+                self._users.pop(pump.owner, None)
         self._perhaps_stopped()
 
     def strangers(self) -> int:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 
-from maa.conversation import CLOSE, COMPRESS, SLOW, START_TLS, Delay, Peer, Step
+from maa.conversation import CLOSE, COMPRESS, RESTARTING, SLOW, START_TLS, Delay, Peer, Step
 from maa.transport.lanes import Job, Lane
 from maa.transport.slices import SLICE_OCTETS
 
@@ -85,9 +85,9 @@ class Talk:
         yield b"too slow\r\n"
         yield CLOSE
 
-    def stopping(self) -> Iterator[Step]:
+    def stopping(self, why: bytes = RESTARTING) -> Iterator[Step]:
         if not self.appending:
-            yield b"stopping\r\n"
+            yield b"stopping\r\n" if why == RESTARTING else b"crowded\r\n"
             yield CLOSE
 
     def lost(self) -> None:
@@ -126,6 +126,7 @@ class Talk:
 
     def _login(self, rest: bytes) -> Iterator[Step]:
         self.logged_in = True
+        self.owner = rest.decode() or self.owner
         self.silence_seconds = 1000.0
         yield b"welcome\r\n"
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from maa.networks import Networks
 from maa.transport.sessions import GIVE_BACK_SECONDS, Limits
 from maa.transport.slices import SLICE_OCTETS
 from maa.transport.stream import WAITING_OCTETS
-from tests.transport.net import Net
+from tests.transport.net import Client, Net
 
 
 @pytest.fixture
@@ -366,3 +367,59 @@ def test_R252_who_does_not_end_is_cut_off(net: Net) -> None:
     net.clock.advance(1)
     assert stopped.called
     assert client.wire.aborted
+
+
+def logged_in(net: Net, user: str, address: str = "192.0.2.1") -> Client:
+    client = net.greeted(address)
+    client.send(b"login " + user.encode() + b"\r\n")
+    net.tick(1)
+    return client
+
+
+def test_a_users_newest_session_ends_the_one_that_was_idle_for_longest() -> None:
+    net = Net(Limits(per_user=3))
+    first, second, third = (logged_in(net, "joe", f"192.0.2.{n}") for n in range(3))
+    first.send(b"echo still here\r\n")
+    newest = logged_in(net, "joe", "192.0.2.9")
+    assert second.wire.take() == b"crowded\r\n" and not second.wire.connected
+    assert all(client.wire.connected for client in (first, third, newest))
+    assert net.sessions.counters.crowded_out == 1
+    other = logged_in(net, "ann", "192.0.2.1")
+    assert other.send(b"echo hello\r\n") == b"hello\r\n"
+    assert net.sessions.counters.crowded_out == 1
+
+
+def test_the_limit_of_a_device_ends_that_devices_sessions_only() -> None:
+    net = Net(Limits(per_device=2))
+    elsewhere = logged_in(net, "joe", "192.0.2.77")
+    here = [logged_in(net, "joe") for _ in range(3)]
+    assert [client.wire.connected for client in here] == [False, True, True]
+    assert elsewhere.wire.connected
+
+
+def test_a_session_that_is_being_answered_is_not_the_one_that_ends() -> None:
+    net = Net(Limits(per_device=1))
+    busy = logged_in(net, "joe")
+    busy.send(b"slow work\r\n")
+    newest = logged_in(net, "joe")
+    assert busy.wire.connected and newest.wire.connected
+
+
+def test_sessions_that_ended_count_no_more() -> None:
+    net = Net(Limits(per_user=2, per_address=3))
+    for _ in range(5):
+        logged_in(net, "joe").hang_up()
+    kept = [logged_in(net, "joe") for _ in range(2)]
+    assert all(client.wire.connected for client in kept)
+
+
+def test_R222_connections_of_one_address_are_bounded_but_for_exempt_ones() -> None:
+    net = Net(Limits(per_address=2, per_device=1, exempt=Networks.parse(["192.0.2.7"])))
+    for _ in range(2):
+        net.greeted()
+    refused = net.client()
+    assert refused.wire.take() == b"too many\r\n"
+    assert net.sessions.counters.refused == 1
+    net.greeted("192.0.2.2")
+    many = [logged_in(net, "joe", "192.0.2.7") for _ in range(5)]
+    assert all(client.wire.connected for client in many)
