@@ -128,6 +128,8 @@ class Config:
     hostname: str = field(default_factory=socket.gethostname)
     state: Path = Path("/var/lib/maa")
     workers: int = 0
+    run_as: str | None = None
+    """Whom root becomes once the ports are bound, keeping CAP_SETUID and CAP_SETGID alone."""
     listen: Listen = field(default_factory=Listen)
     tls: Tls = field(default_factory=Tls)
     auth: Auth = field(default_factory=Auth)

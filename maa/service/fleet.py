@@ -40,7 +40,7 @@ from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, fleet_metrics, usage_metrics
 from maa.service.reading import ConfigError, load
-from maa.service.server import STOP_SECONDS, certificates_of
+from maa.service.server import STOP_SECONDS, certificates_of, shed_privileges
 from maa.service.status_page import status_site
 
 YOUNG_SECONDS: Final = 10.0
@@ -172,6 +172,7 @@ class Fleet(Service):
         """Begin with the workers as soon as the reactor runs."""
         super().startService()
         logs.bridge()
+        shed_privileges(self._config, self._file)
         signal.signal(signal.SIGHUP, self._on_hangup)
         # The workers share what is there now, and no collector is to touch it.
         gc.collect()

@@ -41,6 +41,7 @@ _ENDPOINTS: Final = (
     'tables such as {endpoint = "tcp:993", allow = ["192.168.1.0/24"]}'
 )
 _KEY_PAIRS: Final = 'a list of tables such as {certificate = "cert.pem", key = "key.pem"}'
+_USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _REALM = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -175,6 +176,12 @@ def _count(value: Any, folder: Path) -> int:
     return value
 
 
+def _user(value: Any, folder: Path) -> str:
+    if not isinstance(value, str) or _USER.fullmatch(value) is None or value == "root":
+        raise _Bad("the name of a system's user, but not root")
+    return value
+
+
 def _endpoints(value: Any, folder: Path) -> tuple[Endpoint, ...]:
     if not isinstance(value, list):
         raise _Bad(_ENDPOINTS)
@@ -285,6 +292,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "hostname": _hostname,
         "state": _path,
         "workers": _workers,
+        "run_as": _user,
         "listen": Listen,
         "tls": Tls,
         "auth": Auth,

@@ -25,7 +25,7 @@ from maa import __version__
 from maa.auth.credentials import Authenticator, Source
 from maa.auth.password_file import PasswordFile
 from maa.auth.saslauthd import Saslauthd
-from maa.service import logs
+from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
 from maa.service.config import Config
 from maa.service.factories import PROTOCOLS, Factories
@@ -123,8 +123,8 @@ class Server(Service):
         """Serve."""
         super().startService()
         logs.bridge()
-        if os.geteuid() == 0:
-            os.setgroups([])  # no user's mail is to be reached through them
+        if self._seat is None:
+            shed_privileges(self._config, self._file)
         if self._seat is not None:
             self._ports = list(self._acceptors(self._seat))
         self._reactor.addReader(self._calls)
@@ -241,6 +241,16 @@ def certificates_of(config: Config) -> Certificates | None:
         if name in PROTOCOLS:
             certificates.context(PROTOCOLS[name], endpoint.client_certificates)
     return certificates
+
+
+def shed_privileges(config: Config, file: Path | None) -> None:
+    """Give up what was needed to bind ports and read keys; before there are threads."""
+    if os.geteuid() == 0:
+        os.setgroups([])  # no user's mail is to be reached through them
+    try:
+        privileges.shed(config.run_as, config.state)
+    except privileges.CannotDrop as error:
+        raise SystemExit(f"{file or 'maa'}: {error}") from None
 
 
 def limits_of(config: Config) -> Limits:

@@ -43,6 +43,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         hostname = "mail.example.org"
         state = "/srv/state"
         workers = 2
+        run_as = "maa"
         [listen]
         imap = ["tcp:143", "tcp6:143:interface=\\\\:\\\\:1"]
         imaps = [{endpoint = "tcp:993", client_certificates = "optional", allow = ["10.0.0.0/8"]}]
@@ -107,6 +108,7 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         """
         hostname = "no blanks please"
         workers = -1
+        run_as = "root"
         [listen]
         imap = "tcp:143"
         [tls]
@@ -123,6 +125,7 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
     assert [line.partition(":")[0] for line in found] == [
         "hostname",
         "workers",
+        "run_as",
         "listen.imap",
         "tls.plaintext_login",
         "auth.sources",
@@ -130,10 +133,10 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         "mail.quota",
         "limits.connections",
     ]
-    assert "'sometimes' is not allowed: one of never, loopback, always" in found[3]
+    assert "'sometimes' is not allowed: one of never, loopback, always" in found[4]
     assert "from 0 (one process per core) to 256" in found[1]
-    assert "maildir:PATH" in found[5]
-    assert "'a lot' is no quota: use octets, messages or both" in found[6]
+    assert "maildir:PATH" in found[6]
+    assert "'a lot' is no quota: use octets, messages or both" in found[7]
 
 
 def test_an_unknown_setting_is_a_fault_with_a_suggestion(tmp_path: Path) -> None:
@@ -231,6 +234,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
     table = tomllib.loads(
         text.replace("\n# hostname =", "\nhostname =")
         .replace("\n# certificate =", "\ncertificate =")
+        .replace("\n# run_as =", "\nrun_as =")
         .replace("\n# key =", "\nkey =")
         .replace("\n# client_authorities =", "\nclient_authorities =")
     )

@@ -25,6 +25,7 @@ CONFIGURATION = """
 hostname = "localhost"
 state = "{folder}/state"
 workers = {workers}
+{more}
 
 [listen]
 imap = ["tcp:{imap}:interface=127.0.0.1"]
@@ -75,6 +76,11 @@ class Server:
     workers: int = 1
     locks: str = '["fcntl"]'
     """Of mbox files, as the configuration has them."""
+    more: str = ""
+    """Further settings, at the top of the configuration."""
+    twistd: Path = TWISTD
+    options: tuple[str, ...] = ()
+    """Twisted's own, for twistd."""
     imap: int = 0
     imaps: int = 0
     pop3: int = 0
@@ -93,6 +99,7 @@ class Server:
             folder=self.folder,
             homes=self.homes,
             workers=self.workers,
+            more=self.more,
             locks=self.locks,
             auth=self.auth.format(folder=self.folder),
             imap=self.imap,
@@ -118,7 +125,15 @@ class Server:
     def start(self) -> None:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [TWISTD, "-n", "--pidfile=", "maa", "--config", self.folder / "maa.toml"],
+                [
+                    self.twistd,
+                    "-n",
+                    "--pidfile=",
+                    *self.options,
+                    "maa",
+                    "--config",
+                    self.folder / "maa.toml",
+                ],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
