@@ -27,6 +27,7 @@ from typing import Protocol
 
 from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials
 from maa.auth.mechanisms import MECHANISMS
+from maa.auth.penalties import Penalties
 from maa.user import User, usable_name
 
 PASSWORD_OCTETS_MAX = 1024
@@ -70,10 +71,13 @@ class Authenticator:
         self,
         sources: Sequence[Source],
         *,
+        penalties: Penalties | None = None,
         remember_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sources = tuple(sources)
+        self.penalties = penalties or Penalties()
+        """For mechanisms that prove users without a password, too."""
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)
@@ -95,8 +99,12 @@ class Authenticator:
             return None
         return entry.user if same else None
 
-    def check(self, name: str, password: str, service: str = "imap") -> User:
-        """Ask the sources in order; raises AuthError. May block for as long as they take."""
+    def check(self, name: str, password: str, service: str = "imap", address: str = "") -> User:
+        """Ask the sources in order; raises AuthError. May block for as long as they take.
+
+        `address` is the client's; who guesses has to wait, or is not heard (Throttled).
+        """
+        wait_seconds = self.penalties.wait_seconds(address, name)
         begun = time.monotonic()
         try:
             # Taken before the sources are asked: after a change meanwhile they match no more.
@@ -104,7 +112,11 @@ class Authenticator:
             user = self._asked(name, password.encode("utf-8", "surrogateescape"), service)
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
+            if isinstance(error, BadCredentials):
+                self.penalties.failed(address, name, password)
+                error.wait_seconds = wait_seconds
             raise
+        self.penalties.succeeded(address, name)
         self._remember(name, password, service, user, stamps)
         return user
 

@@ -9,6 +9,8 @@ class AuthError(Exception):
     spent_seconds: float = 0.0
     """How long the check took: a session that delays its answer to a failed login takes this
     off its delay, so that all failures take the same time whatever was asked (R033)."""
+    wait_seconds: float = 0.0
+    """How much longer the answer waits because of earlier failures (R222)."""
 
 
 class BadCredentials(AuthError):
@@ -17,6 +19,10 @@ class BadCredentials(AuthError):
 
 class AuthUnavailable(AuthError):
     """No source could decide: never to be taken for a wrong password (R251)."""
+
+
+class Throttled(AuthUnavailable):
+    """Too many passwords were guessed: this one was not looked at."""
 
 
 class Expired(AuthError):

@@ -6,8 +6,9 @@ import binascii
 from collections.abc import Generator
 from dataclasses import replace
 
-from maa.auth.errors import AuthError, AuthUnavailable
+from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Claim, text
+from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
 from maa.conversation import SLOW, START_TLS, Delay
 from maa.imap import hearing
@@ -81,7 +82,7 @@ def admitted(state: NotAuthenticated, name: str, password: str) -> Answer:
     if user is None:
         yield SLOW
         try:
-            user = connection.authenticator.check(name, password, SERVICE)
+            user = connection.authenticator.check(name, password, SERVICE, connection.peer.address)
         except AuthError as error:
             note_refusal(connection.peer, SERVICE, name, error)
             return (yield from _failed(state, error))
@@ -100,13 +101,15 @@ def _check_privacy(state: NotAuthenticated) -> None:
 
 def _failed(state: NotAuthenticated, error: AuthError) -> Answer:
     code, words = failure(error)
+    if isinstance(error, Throttled):
+        yield Delay(THROTTLED_SECONDS)
     if isinstance(error, AuthUnavailable):
         # Not the client's fault, and delays would only hold more connections open (R251).
         return Done(state, words, code, b"NO")
     failures = state.failures + 1
     seconds = FAILURE_SECONDS * 2.0**state.failures
     # All failures take the same time, whatever was asked (R033).
-    yield Delay(max(0.0, seconds - error.spent_seconds))
+    yield Delay(max(0.0, seconds - error.spent_seconds) + error.wait_seconds)
     if failures < FAILURES_MAX:
         return Done(replace(state, failures=failures), words, code, b"NO")
     yield untagged(b"BYE", None, b"Too many failed logins")

@@ -68,6 +68,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     UnknownEncoding: (b"UNKNOWN-CTE", b"A part's Content-Transfer-Encoding is not known"),
     auth.BadCredentials: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
     auth.AuthUnavailable: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
+    auth.Throttled: (b"UNAVAILABLE", b"Too many failed logins, try again later"),
     auth.Expired: (b"EXPIRED", b"The password has expired"),
     auth.Disabled: (b"CONTACTADMIN", b"This account may not log in"),
 }

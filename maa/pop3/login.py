@@ -7,8 +7,9 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from maa.auth.errors import AuthError, AuthUnavailable
+from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Claim, text
+from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay
 from maa.pop3.maildrop import Maildrop
@@ -99,7 +100,7 @@ def admitted(state: Authorization, name: str, secret: str) -> Answer:
     if known is None:
         yield SLOW
         try:
-            known = connection.authenticator.check(name, secret, SERVICE)
+            known = connection.authenticator.check(name, secret, SERVICE, connection.peer.address)
         except AuthError as error:
             note_refusal(connection.peer, SERVICE, name, error)
             return (yield from _failed(state, error))
@@ -137,11 +138,14 @@ def _held(account: Account, seconds: float) -> Generator[Said, bytes | None, Hol
 
 def _failed(state: Authorization, error: AuthError) -> Answer:
     answer = failure(error)
+    if isinstance(error, Throttled):
+        yield Delay(THROTTLED_SECONDS)
     if isinstance(error, AuthUnavailable):
         # Not the client's fault, and a delay would only hold more connections open (R251).
         return Done(state, answer)
     # All failures take the same time, whatever was asked (R033).
-    yield Delay(max(0.0, FAILURE_SECONDS * 2.0**state.failures - error.spent_seconds))
+    seconds = max(0.0, FAILURE_SECONDS * 2.0**state.failures - error.spent_seconds)
+    yield Delay(seconds + error.wait_seconds)
     failures = state.failures + 1
     if failures < FAILURES_MAX:
         return Done(replace(state, failures=failures), answer)

@@ -92,6 +92,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     auth.Expired: (b"AUTH", b"The password has expired"),
     auth.Disabled: (b"AUTH", b"This account may not log in"),
     auth.AuthUnavailable: (b"SYS/TEMP", b"Passwords cannot be checked now, try again later"),
+    auth.Throttled: (b"SYS/TEMP", b"Too many failed logins, try again later"),
     store.MaildropInUse: (b"IN-USE", b"maildrop is locked by another session"),
     store.LockTimeout: (b"IN-USE", b"maildrop is locked by another program"),
     store.MessageGone: (None, b"The message was removed meanwhile"),

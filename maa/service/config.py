@@ -118,6 +118,8 @@ class Limits:
     not_logged_in_per_address: int = 500
     sessions_per_user: int = 200
     sessions_per_device: int = 50
+    failed_logins_per_address: int = 20
+    failed_logins_per_account: int = 10
     exempt: Networks = LOOPBACK
 
 

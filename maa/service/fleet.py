@@ -32,6 +32,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from maa import __version__
+from maa.auth.penalties import Ledgers
 from maa.service import logs, worker
 from maa.service.board import Board
 from maa.service.config import Config, Endpoint
@@ -135,6 +136,7 @@ class Fleet(Service):
         # Made here, where the key may be read, and shared, so that any worker can go on with a
         # TLS session that another one began.
         self._certificates = certificates_of(config)
+        self._ledgers = Ledgers()
         # Twice as many: while old workers drain, the new ones are there already.
         self._board = Board(2 * count)
         self._bound: list[_Bound] = []
@@ -250,7 +252,9 @@ class Fleet(Service):
         for process in self._workers.values():
             process.close()
         sockets = [(one.name, one.endpoint, one.socket) for one in self._bound]
-        return worker.Seat(number, self._board, sockets, self._count, theirs, self._certificates)
+        return worker.Seat(
+            number, self._board, sockets, self._count, theirs, self._certificates, self._ledgers
+        )
 
     def _ended(self, process: _Process, status: int) -> None:
         self._reactor.removeReader(process)

@@ -335,6 +335,8 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "not_logged_in_per_address": _count,
         "sessions_per_user": _count,
         "sessions_per_device": _count,
+        "failed_logins_per_address": _count,
+        "failed_logins_per_account": _count,
         "exempt": _networks,
     },
 }

@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThread
 from maa import __version__
 from maa.auth.credentials import Authenticator, Source
 from maa.auth.password_file import PasswordFile
+from maa.auth.penalties import Free, Ledgers, Penalties
 from maa.auth.saslauthd import Saslauthd
 from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
@@ -95,7 +96,8 @@ class Server(Service):
             self._watcher,
             neighbours=seat is not None,
         )
-        self._authenticator = authenticator_of(config)
+        ledgers = seat.ledgers if seat else Ledgers()
+        self._authenticator = authenticator_of(config, ledgers)
         self._history = History(config.state)
         self._certificates = seat.certificates if seat else certificates_of(config)
         self._certificate_look = LoopingCall(self._look_at_certificate)
@@ -273,9 +275,11 @@ def places_of(config: Config) -> MailPlaces:
     return MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota)
 
 
-def authenticator_of(config: Config) -> Authenticator:
-    """Who checks passwords and knows users, as configured."""
-    return Authenticator(sources_of(config))
+def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenticator:
+    """Who checks passwords and knows users, as configured; `ledgers` say who guessed."""
+    limits = config.limits
+    free = Free(limits.failed_logins_per_address, limits.failed_logins_per_account, limits.exempt)
+    return Authenticator(sources_of(config), penalties=Penalties(ledgers, free))
 
 
 def sources_of(config: Config) -> list[Source]:

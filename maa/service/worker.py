@@ -24,6 +24,7 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from maa.auth.penalties import Ledgers
 from maa.service.board import Board
 from maa.service.config import Config, Endpoint
 from maa.service.tls import Certificates
@@ -47,6 +48,7 @@ class Seat:
     lifeline: socket.socket
     """Readable when the parent is dead."""
     certificates: Certificates | None
+    ledgers: Ledgers
 
 
 @implementer(ILoggingContext)

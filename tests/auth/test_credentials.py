@@ -10,8 +10,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from maa.auth.credentials import REMEMBERED_MAX, Authenticator
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled
 from maa.auth.password_file import PasswordFile
+from maa.auth.penalties import Free, Penalties
 from maa.user import User
 
 
@@ -175,3 +176,34 @@ def test_find_asks_every_source() -> None:
     assert authenticator.find("bob") is None
     assert authenticator.find("../joe") is None
     assert authenticator.mechanisms() == (b"PLAIN", b"LOGIN")
+
+
+def test_R222_who_guesses_is_refused_and_whom_it_knows_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "passwd"
+    path.write_text("joe:{PLAIN}secret\nann:{PLAIN}secret\n")
+    path.chmod(0o600)
+    penalties = Penalties(free=Free(per_address=3, per_account=2))
+    source = PasswordFile(str(path))
+    authenticator = Authenticator([source], penalties=penalties, remember_seconds=0)
+    assert authenticator.check("joe", "secret", "imap", "192.0.2.1").name == "joe"
+    waits = []
+    for number in range(6):
+        with pytest.raises(BadCredentials) as caught:
+            authenticator.check("nobody", f"guess {number}", "imap", "192.0.2.1")
+        waits.append(caught.value.wait_seconds)
+    assert waits[:3] == [0, 0, 0]
+    assert 0 < waits[3] < waits[4] < waits[5]
+    with pytest.raises(Throttled):
+        authenticator.check("ann", "secret", "imap", "192.0.2.1")
+    assert authenticator.check("joe", "secret", "imap", "192.0.2.1").name == "joe"
+    assert authenticator.check("ann", "secret", "imap", "192.0.2.2").name == "ann"
+
+
+def test_R251_a_source_that_cannot_be_asked_is_nobodys_guess() -> None:
+    penalties = Penalties(free=Free(per_address=1, per_account=1))
+    authenticator = Authenticator([Table(unavailable=True)], penalties=penalties)
+    for number in range(50):
+        with pytest.raises(AuthUnavailable) as caught:
+            authenticator.check("joe", f"right {number}", "imap", "192.0.2.1")
+        assert not isinstance(caught.value, Throttled)
+    assert penalties.wait_seconds("192.0.2.1", "joe") == 0

@@ -109,6 +109,34 @@ def test_a_tls_session_is_resumed_with_any_worker(fleet: Fleet) -> None:
         client.close()
 
 
+def test_R222_guesses_at_all_workers_are_held_against_the_address_behind_a_balancer(
+    fleet: Fleet,
+) -> None:
+    context = ssl.create_default_context(cafile=str(fleet.folder / "cert.pem"))
+
+    def connected(address: str) -> ssl.SSLSocket:
+        raw = fleet.connected(fleet.balanced)
+        raw.sendall(b"PROXY TCP4 %b 192.0.2.1 5000 993\r\n" % address.encode("ascii"))
+        client = context.wrap_socket(raw, server_hostname="localhost")
+        fleet.asked(client, b"", b"\r\n")
+        return client
+
+    guessers = [connected("203.0.113.7") for _ in range(60)]
+    assert len({worker_of(client, fleet.children()) for client in guessers}) == 2
+    for number, client in enumerate(guessers):
+        client.sendall(b"a LOGIN nobody guess%d\r\n" % number)
+    answers = [fleet.asked(client, b"", b"a ") for client in guessers]
+    heard = sum(b"a NO [AUTHENTICATIONFAILED]" in answer for answer in answers)
+    unheard = sum(b"a NO [UNAVAILABLE] Too many failed logins" in answer for answer in answers)
+    assert heard + unheard == 60
+    # Each worker by itself would have heard more than 20.
+    assert 20 <= heard <= 40
+    with connected("203.0.113.8") as client:
+        assert b"a OK" in fleet.asked(client, b"a LOGIN joe secret\r\n", b"a ")
+    for client in guessers:
+        client.close()
+
+
 def test_a_killed_worker_is_replaced_and_the_other_goes_on(fleet: Fleet) -> None:
     children = fleet.children()
     clients = [fleet.logged_in() for _ in range(40)]

@@ -74,6 +74,8 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         not_logged_in_per_address = 4
         sessions_per_user = 5
         sessions_per_device = 6
+        failed_logins_per_address = 7
+        failed_logins_per_account = 8
         exempt = ["10.0.0.1"]
         """,
     )

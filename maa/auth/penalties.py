@@ -1,0 +1,124 @@
+"""Who guesses passwords has to wait: by address and by account, in all workers together (R222).
+
+Theory of operation
+-------------------
+Each wrong password adds some seconds to a *debt*, which time pays off. So many failures are
+free; beyond them the answer to the next one waits for what is left of the debt, and where that
+would be long an attempt is refused before anything is checked. Debts are moments ("paid off by"),
+in a table that the workers share (`maa.auth.shared_times`).
+
+What keeps this from hitting the wrong people:
+
+* A wrong pair of name and password is a guess only once a day: a phone with an old password tries
+  the same one again and again.
+* Whoever has logged in from an address is known there. A user who is known has a debt of the own
+  at that address, and waits neither for what strangers behind the same address guessed nor for
+  those who guess at the account from elsewhere.
+* Guesses at an account delay the answer to a wrong password, but no attempt is refused for them:
+  else anybody could lock a user out. Who guesses from many addresses is held by their debts.
+* Exempt networks (webmail, balancers) have no debt as addresses; accounts have theirs from there
+  too.
+
+Names that nobody has are treated as all others, so nothing is learned from a wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from maa.auth.errors import Throttled
+from maa.auth.shared_times import SharedTimes
+from maa.networks import NOWHERE, Networks, neighbourhood
+
+FAILURE_SECONDS: Final = 6.0
+"""What a wrong password adds to a debt."""
+LONGEST_WAIT_SECONDS: Final = 15.0
+"""Who would have to wait longer is refused."""
+THROTTLED_SECONDS: Final = 5.0
+"""What a refusal takes, so that asking again and again costs nobody anything but its client."""
+LONGEST_DEBT_SECONDS: Final = 300.0
+"""Beyond what is free; so much later an address may try again, whatever it did."""
+KNOWN_SECONDS: Final = 30 * 86400.0
+"""A user who logged in from an address is known there for so long."""
+STALE_SECONDS: Final = 86400.0
+"""The same wrong pair is no new guess for so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """How many failures in a row cost nothing."""
+
+    per_address: int = 20
+    per_account: int = 10
+    exempt: Networks = NOWHERE
+
+
+class Ledgers:
+    """What is remembered; made before the workers, and shared by them."""
+
+    def __init__(self) -> None:
+        self.debts = SharedTimes()
+        self.known = SharedTimes()
+        self.stale = SharedTimes()
+
+
+class Penalties:
+    """The rules, over what is remembered."""
+
+    def __init__(
+        self,
+        ledgers: Ledgers | None = None,
+        free: Free | None = None,
+        *,
+        seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`seconds` must be the same clock in all workers."""
+        self._ledgers = ledgers or Ledgers()
+        self._free = free or Free()
+        self._seconds = seconds
+
+    def wait_seconds(self, address: str, name: str) -> float:
+        """How long the answer waits if this attempt fails; Throttled: it is not to be made."""
+        wait = 0.0
+        for key, free, refuses in self._keys(address, name):
+            left = self._ledgers.debts.get(*key) - self._seconds() - free * FAILURE_SECONDS
+            if refuses and left > LONGEST_WAIT_SECONDS:
+                raise Throttled("too many failed logins")
+            wait = max(wait, min(left, LONGEST_WAIT_SECONDS))
+        return wait
+
+    def failed(self, address: str, name: str, password: str | None) -> None:
+        """The password was wrong, or there is no such user; None: a proof, new each time."""
+        now = self._seconds()
+        if password is not None:
+            pair = (neighbourhood(address), name, password)
+            if self._ledgers.stale.get(*pair) > now:
+                return
+            self._ledgers.stale.put(now + STALE_SECONDS, *pair)
+        for key, free, _ in self._keys(address, name):
+            most = now + free * FAILURE_SECONDS + LONGEST_DEBT_SECONDS
+            debt = max(now, self._ledgers.debts.get(*key)) + FAILURE_SECONDS
+            self._ledgers.debts.put(min(debt, most), *key)
+
+    def succeeded(self, address: str, name: str) -> None:
+        """The user is known at this address from now on."""
+        known = self._ledgers.known
+        until = self._seconds() + KNOWN_SECONDS
+        # Not at each login: an hour more or less is nothing.
+        if known.get(neighbourhood(address), name) < until - 3600:
+            known.put(until, neighbourhood(address), name)
+
+    def _keys(self, address: str, name: str) -> list[tuple[tuple[str, ...], int, bool]]:
+        """Whose debts an attempt has: keys, how many failures are free, whether it is refused."""
+        free = self._free
+        where = neighbourhood(address)
+        if self._ledgers.known.get(where, name) > self._seconds():
+            return [(("pair", where, name), free.per_account, False)]
+        keys: list[tuple[tuple[str, ...], int, bool]] = []
+        keys.append((("account", name), free.per_account, False))
+        if address and address not in free.exempt:
+            keys.append((("address", where), free.per_address, True))
+        return keys
