@@ -6,10 +6,12 @@ Layers; imports go down only, and siblings do not import each other (`make lint`
     transport         sockets, threads, timeouts, pokes                         Twisted
     imap | pop3       octets to commands, commands to answers                   no sockets
     store | auth      mailboxes and their index | who may log in                may block
+    audit             who came in, and who deleted what
     message           numbers, flags, octets, headers, MIME structure           pure
     conversation      what a session may ask of the transport
     user              who is logged in
     limits            how much mail there is, and may be
+    networks          addresses of clients
 
 The way of a FETCH, from socket to file and back:
 

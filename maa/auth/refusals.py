@@ -1,10 +1,11 @@
-"""The log line of a login that was refused, for operators and for what they let read it."""
+"""What is noted of logins: a log line of each that was refused, and the audit log of all."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
+from maa import audit
 from maa.auth.errors import AuthError
 from maa.conversation import Peer
 
@@ -14,5 +15,13 @@ _log = logging.getLogger(__name__)
 
 def note_refusal(peer: Peer, service: str, name: str, error: AuthError) -> None:
     """Say who was refused, from where and why; never the password."""
-    why = str(error) or type(error).__name__
+    why = str(error)
+    if why in ("", name):
+        why = type(error).__name__
+    audit.note(audit.REFUSED, peer, name[:_SHOWN], service=service, tls=peer.tls, why=why)
     _log.info("%s login refused: user %r from %s: %s", service, name[:_SHOWN], peer.address, why)
+
+
+def note_login(peer: Peer, service: str, user: str, mechanism: str) -> None:
+    """Note who was let in, and by what; `LOGIN` and `PASS` are no SASL mechanisms."""
+    audit.note(audit.LOGIN, peer, user, service=service, mechanism=mechanism, tls=peer.tls)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from maa import __version__
+from maa import __version__, audit
 from maa.imap.capabilities import capabilities
 from maa.imap.commands import Id, Plain
 from maa.imap.responses import parenthesised, string
@@ -43,6 +43,8 @@ def identification(state: Live, command: Id) -> Answer:
     said = " ".join(f"{name!r}={value!r}" for name, value in command.fields)
     # repr escapes CR and LF, so a client cannot write lines of its own (R228).
     _log.info("session %s: client %s", state.connection.peer.session, said[:2000])
+    user = state.account.user.name if isinstance(state, Authenticated | Selected) else ""
+    audit.note(audit.CLIENT, state.connection.peer, user, client=said[:2000])
     about = {b"name": b"maa", b"vendor": b"maa"}
     if isinstance(state, Authenticated | Selected):
         # Strangers need not know which version to attack (R042).

@@ -11,7 +11,7 @@ from typing import Final
 
 from maa.conversation import SLOW
 from maa.imap import hearing
-from maa.imap.changes import check_writable, existing, into
+from maa.imap.changes import check_writable, existing, into, note_gone
 from maa.imap.commands import Append, Replace, Upload, upload
 from maa.imap.frames import CHUNK_OCTETS
 from maa.imap.grammar import Cursor
@@ -50,7 +50,7 @@ def replace(state: Selected, command: Replace) -> Answer:
     uids = yield from _taken(state, mailbox, command.upload, several=False)
     yield untagged(b"OK", _appenduid(mailbox, uids), b"The replacement is there")
     yield SLOW
-    state.mailbox.remove([old])
+    note_gone(state, state.mailbox.remove([old]), "REPLACE")
     return Done(state, b"REPLACE completed")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
 
+from maa import audit
 from maa.conversation import SLOW
 from maa.imap.commands import Copy, Expunge, Store
 from maa.imap.enabling import condstore
@@ -109,6 +110,7 @@ def move(state: Selected, command: Copy) -> Answer:
     yield SLOW
     with into(target):
         moved = state.mailbox.move(uids, target)
+    note_gone(state, moved.sources, "MOVE", target)
     yield untagged(b"OK", copyuid(moved), b"Moved")
     return Done(state, b"MOVE completed")
 
@@ -124,8 +126,24 @@ def expunge(state: Selected, command: Expunge) -> Answer:
         uids = [state.view.uids[position] for position in positions]
     yield SLOW
     mailbox.sync()
-    mailbox.expunge(uids)
+    note_gone(state, mailbox.expunge(uids), "EXPUNGE" if uids is None else "UID EXPUNGE")
     return Done(state, b"EXPUNGE completed")
+
+
+def note_gone(
+    state: Selected, uids: Sequence[int], command: str, target: Mailbox | None = None
+) -> None:
+    """Have the audit log say what a client's command took from its mailbox."""
+    event, where = (audit.EXPUNGED, {}) if target is None else (audit.MOVED, {"to": target.name})
+    audit.note_messages(
+        event,
+        state.connection.peer,
+        state.account.user.name,
+        state.mailbox.name,
+        uids,
+        command=command,
+        **where,
+    )
 
 
 def existing(state: Authenticated | Selected, name: str) -> Generator[Said, Input | None, Mailbox]:

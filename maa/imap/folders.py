@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from maa import audit
 from maa.conversation import SLOW
 from maa.imap.commands import Create, OnMailbox, Plain, Rename
 from maa.imap.responses import Refused, mailbox_id, string
@@ -24,6 +25,8 @@ def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:
     """DELETE; the subscription stays (RFC 3501 §6.3.4; R099, R100)."""
     yield SLOW
     state.account.delete(command.mailbox)
+    user, peer = state.account.user.name, state.connection.peer
+    audit.note(audit.DELETED, peer, user, mailbox=command.mailbox)
     return Done(_left_if_gone(state), b"DELETE completed")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Claim, text
 from maa.auth.penalties import THROTTLED_SECONDS
-from maa.auth.refusals import note_refusal
+from maa.auth.refusals import note_login, note_refusal
 from maa.conversation import SLOW, START_TLS, Delay
 from maa.imap import hearing
 from maa.imap.capabilities import capabilities, login_allowed
@@ -35,7 +35,7 @@ SERVICE = "imap"
 def login(state: NotAuthenticated, command: Login) -> Answer:
     """LOGIN (RFC 3501 §6.2.3)."""
     _check_privacy(state)
-    return (yield from admitted(state, text(command.name), text(command.password)))
+    return (yield from admitted(state, text(command.name), text(command.password), "LOGIN"))
 
 
 def authenticate(state: NotAuthenticated, command: Authenticate) -> Answer:
@@ -62,7 +62,8 @@ def authenticate(state: NotAuthenticated, command: Authenticate) -> Answer:
     if claim.foreign:
         # Checked only after the password would tell strangers less, but nobody may do it anyway.
         raise Refused(b"AUTHORIZATIONFAILED", "nobody may act for another user")
-    return (yield from admitted(state, claim.name, claim.password))
+    name = command.mechanism.decode("ascii")
+    return (yield from admitted(state, claim.name, claim.password, name))
 
 
 def starttls(state: NotAuthenticated, command: Plain) -> Answer:
@@ -75,7 +76,7 @@ def starttls(state: NotAuthenticated, command: Plain) -> Answer:
     return Done(state, b"Begin TLS negotiation now", then=START_TLS)
 
 
-def admitted(state: NotAuthenticated, name: str, password: str) -> Answer:
+def admitted(state: NotAuthenticated, name: str, password: str, mechanism: str) -> Answer:
     """Check the password and open the account; all of it in memory for a user known and warm."""
     connection = state.connection
     user = connection.authenticator.remembered(name, password, SERVICE)
@@ -90,6 +91,7 @@ def admitted(state: NotAuthenticated, name: str, password: str) -> Answer:
     if account is None:
         yield SLOW
         account = connection.accounts.open(user)
+    note_login(connection.peer, SERVICE, user.name, mechanism)
     new = Authenticated(account, connection)
     return Done(new, b"Logged in", capabilities(new))
 

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from maa.conversation import SLOW
+from maa.imap.changes import note_gone
 from maa.imap.commands import Plain, Select
 from maa.imap.enabling import CONDSTORE
 from maa.imap.listing import INBOX, attributes, lines
@@ -37,7 +38,7 @@ def close(state: Selected, command: Plain) -> Answer:
         if mailbox.snapshot.deleted or not mailbox.fresh():
             yield SLOW
             mailbox.sync()
-            mailbox.expunge(None)
+            note_gone(state, mailbox.expunge(None), "CLOSE")
     return Done(state.left(), b"CLOSE completed")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Claim, text
 from maa.auth.penalties import THROTTLED_SECONDS
-from maa.auth.refusals import note_refusal
+from maa.auth.refusals import note_login, note_refusal
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay
 from maa.pop3.maildrop import Maildrop
 from maa.pop3.states import WAIT, Answer, Authorization, Connection, Done, Over, Said, Transaction
@@ -41,7 +41,7 @@ def password(state: Authorization, argument: bytes) -> Answer:
     if state.name is None:
         raise Mistake("USER comes first")
     name = state.name
-    return (yield from admitted(replace(state, name=None), text(name), text(argument)))
+    return (yield from admitted(replace(state, name=None), text(name), text(argument), "PASS"))
 
 
 def auth(state: Authorization, argument: bytes) -> Answer:
@@ -70,7 +70,8 @@ def auth(state: Authorization, argument: bytes) -> Answer:
         response = None
     if claim.foreign:
         raise Refused("nobody may act for another user", b"AUTH")
-    return (yield from admitted(replace(state, name=None), claim.name, claim.password))
+    by = name.upper().decode("ascii")
+    return (yield from admitted(replace(state, name=None), claim.name, claim.password, by))
 
 
 def stls(state: Authorization, argument: bytes) -> Done:
@@ -93,7 +94,7 @@ def mechanisms(connection: Connection) -> tuple[bytes, ...]:
     return connection.authenticator.mechanisms() if login_allowed(connection) else ()
 
 
-def admitted(state: Authorization, name: str, secret: str) -> Answer:
+def admitted(state: Authorization, name: str, secret: str, mechanism: str) -> Answer:
     """Check the password, then hold the maildrop, then say +OK (R199)."""
     connection = state.connection
     known = connection.authenticator.remembered(name, secret, SERVICE)
@@ -118,6 +119,7 @@ def admitted(state: Authorization, name: str, secret: str) -> Answer:
     except BaseException:  # a lost connection (GeneratorExit) is one of the ways out
         hold.release()
         raise
+    note_login(connection.peer, SERVICE, known.name, mechanism)
     count = len(maildrop.uids)
     return Done(Transaction(connection, known.name, maildrop, hold), ok(b"%d messages" % count))
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+from maa import audit
 from maa.conversation import CLOSE, SLOW
 from maa.message.flags import SEEN
 from maa.message.octets import WireBytes
@@ -162,7 +163,11 @@ def _update(state: Transaction) -> bytes:
         if state.connection.settings.retr_marks_seen and (seen := _seen(state)):
             maildrop.mailbox.store(seen, StoreMode.ADD, frozenset({SEEN}))
         if maildrop.deleted:
-            maildrop.mailbox.remove([maildrop.uids[p] for p in sorted(maildrop.deleted)])
+            gone = maildrop.mailbox.remove([maildrop.uids[p] for p in sorted(maildrop.deleted)])
+            audit.note_messages(
+                *(audit.EXPUNGED, state.connection.peer, state.user, "INBOX", gone),
+                command="DELE",
+            )
     except StoreError as error:
         _log.warning("session %s: QUIT: %s", state.connection.peer.session, error)
         return failure(error)

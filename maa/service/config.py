@@ -109,6 +109,14 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """`[log]`."""
+
+    audit: Path | None = None
+    """Who came in and who deleted what, as JSON lines; None: not kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """`[limits]`: of the whole service, however many workers it has."""
 
@@ -136,4 +144,5 @@ class Config:
     tls: Tls = field(default_factory=Tls)
     auth: Auth = field(default_factory=Auth)
     mail: Mail = field(default_factory=Mail)
+    log: Log = field(default_factory=Log)
     limits: Limits = field(default_factory=Limits)

@@ -25,6 +25,7 @@ from maa.service.config import (
     KeyPair,
     Limits,
     Listen,
+    Log,
     Mail,
     PasswordFile,
     Saslauthd,
@@ -297,6 +298,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "tls": Tls,
         "auth": Auth,
         "mail": Mail,
+        "log": Log,
         "limits": Limits,
     },
     Listen: {part.name: _endpoints for part in fields(Listen)},
@@ -328,6 +330,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "locks": _some_of("fcntl", "dotlock", "flock"),
         "quota": _quota,
     },
+    Log: {"audit": _path},
     Limits: {
         "connections": _count,
         "connections_per_address": _count,

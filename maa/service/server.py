@@ -28,6 +28,7 @@ from maa.auth.penalties import Free, Ledgers, Penalties
 from maa.auth.saslauthd import Saslauthd
 from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
+from maa.service.audit_file import AuditFile
 from maa.service.config import Config
 from maa.service.factories import PROTOCOLS, Factories
 from maa.service.growth import History
@@ -102,6 +103,7 @@ class Server(Service):
         self._certificates = seat.certificates if seat else certificates_of(config)
         self._certificate_look = LoopingCall(self._look_at_certificate)
         self._rawlogs = Rawlogs(os.path.join(config.state, DIRECTORY))
+        self._audit: AuditFile | None = None
         self._rawlog_look = LoopingCall(self._look_at_rawlogs)
         self._rounds = LoopingCall(self._make_rounds)
         self._factories = Factories(
@@ -129,6 +131,7 @@ class Server(Service):
             shed_privileges(self._config, self._file)
         if self._seat is not None:
             self._ports = list(self._acceptors(self._seat))
+        self._audit = audit_of(self._config, self._file)
         self._reactor.addReader(self._calls)
         self.sessions.start()
         self._watchdog.start()
@@ -190,6 +193,8 @@ class Server(Service):
         self._watcher.close()
         self._reactor.removeReader(self._calls)
         self._rawlogs.close()
+        if self._audit is not None:
+            self._audit.stop()
         _log.info("stopped")
 
     def _listeners(self) -> Iterator[Listener]:
@@ -253,6 +258,18 @@ def shed_privileges(config: Config, file: Path | None) -> None:
         privileges.shed(config.run_as, config.state)
     except privileges.CannotDrop as error:
         raise SystemExit(f"{file or 'maa'}: {error}") from None
+
+
+def audit_of(config: Config, file: Path | None) -> AuditFile | None:
+    """The audit log, begun, if one is configured."""
+    if config.log.audit is None:
+        return None
+    try:
+        audit = AuditFile(config.log.audit)
+    except OSError as error:
+        raise SystemExit(f"{file or 'maa'}: log.audit: {error}") from None
+    audit.start()
+    return audit
 
 
 def limits_of(config: Config) -> Limits:

@@ -67,6 +67,8 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         folders = "maildir:{home}/folders"
         locks = ["dotlock", "flock"]
         quota = "1.5 GiB, 100000 messages"
+        [log]
+        audit = "audit.log"
         [limits]
         connections = 1
         connections_per_address = 2
@@ -237,6 +239,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         text.replace("\n# hostname =", "\nhostname =")
         .replace("\n# certificate =", "\ncertificate =")
         .replace("\n# run_as =", "\nrun_as =")
+        .replace("\n# audit =", "\naudit =")
         .replace("\n# key =", "\nkey =")
         .replace("\n# client_authorities =", "\nclient_authorities =")
     )

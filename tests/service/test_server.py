@@ -55,6 +55,8 @@ class Running:
     """A server of its own in a folder."""
 
     workers = 1
+    more = ""
+    """Further tables of the configuration."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -68,7 +70,8 @@ class Running:
         new_certificate(folder / "cert.pem", folder / "key.pem")
         (folder / "passwd").write_text("joe:{PLAIN}secret\n")
         (folder / "passwd").chmod(0o600)
-        (folder / "maa.toml").write_text(CONFIGURATION.format(workers=self.workers, **vars(self)))
+        text = CONFIGURATION.format(workers=self.workers, **vars(self)) + self.more
+        (folder / "maa.toml").write_text(text)
         self.process = twistd(folder, "--config", "maa.toml")
         assert self.process.stdout is not None
         for line in self.process.stdout:
