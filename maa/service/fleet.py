@@ -228,12 +228,30 @@ class Fleet(Service):
             return
         # Until the child has handlers of its own, the parent's must not run there.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        pid = os.fork()
-        if pid == 0:
-            worker.run(self._config, self._file, self._seat(seat), _SIGNALS)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-        process = self._workers[pid] = _Process(pid, seat, self._ended)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                worker.run(self._config, self._file, self._seat(seat), _SIGNALS)
+        except OSError as error:
+            self._not_started(error)
+            return
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        try:
+            process = self._workers[pid] = _Process(pid, seat, self._ended)
+        except OSError as error:  # nobody would hear of its end
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            self._not_started(error)
+            return
         self._reactor.addReader(process)
+
+    def _not_started(self, error: OSError) -> None:
+        """The machine is short of something: try again later."""
+        self._young_deaths += 1
+        seconds = wait_seconds(self._young_deaths)
+        _log.error("no worker can be started: %s; again in %.1f seconds", error, seconds)
+        self._later(seconds)
 
     def _make_room(self) -> None:
         workers = self._workers.values()

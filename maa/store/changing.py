@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from maa.limits import Usage
 from maa.message.flags import DELETED, NONE, Flags, is_system
 from maa.message.numbers import Uid
-from maa.store.errors import MailboxGone, MessageGone, StoreError
+from maa.store.errors import MailboxGone, MessageGone, StoreError, Unavailable
 from maa.store.maildrop import Maildrop
 from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode, Unchanged
 
@@ -284,7 +284,9 @@ def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list
 
         def settle() -> None:
             mailbox.expect(places)
-            mailbox.maildrop.settle(places)
+            if mailbox.maildrop.settle(places) < len(places):
+                mailbox.maildrop.remove(places)  # all or none
+                raise Unavailable("a message is not there any more")
             mailbox.maildrop.flush(places)
 
         number = mailbox.ledger.table.number

@@ -17,7 +17,7 @@ from maa.store.errors import LockTimeout, MaildropInUse, Unavailable
 
 # struct flock: type, whence, start, length (0: to the end), pid (0, as fcntl(2) demands).
 WHOLE_FILE: Final = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 40.0
 OPEN_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 

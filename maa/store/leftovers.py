@@ -25,7 +25,9 @@ def remove_leftovers(maildir: str) -> int:
         for entry in entries:
             with suppress(OSError):
                 found = entry.stat(follow_symlinks=False)
-                if entry.is_file(follow_symlinks=False) and found.st_mtime < before:
+                # A message that is being appended has the time that its client gave it.
+                touched = max(found.st_mtime, found.st_ctime)
+                if entry.is_file(follow_symlinks=False) and touched < before:
                     os.unlink(entry.path)
                     removed += 1
     if removed:

@@ -82,7 +82,8 @@ class MboxFile:
                     with self._locks.held(self._file, descriptor, write):
                         if not self._is_named(descriptor):
                             continue  # replaced, as some programs do it
-                        if Seen.of(descriptor) != self.table.seen and self.journal.pending:
+                        # Under the lock nobody is in the middle of a change any more.
+                        if self.journal.pending:
                             if not write:
                                 write = True
                                 continue

@@ -36,6 +36,8 @@ WINDOW: Final = 8 << 20
 _HEAD: Final = struct.Struct("<16sQQQI?")
 _STALE_OCTETS: Final = 1 << 16
 _MARK_OCTETS: Final = 256
+_SECTOR: Final = 512
+"""A disk writes so many octets or none."""
 _PRIVATE: Final = os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Extent = tuple[int, int]
@@ -306,6 +308,8 @@ def _is_as_planned(descriptor: int, plan: dict[str, Any], last: _Window) -> bool
         return False
     position = 0
     behind = last.position + (0 if last.done else len(last.data))
+    if not last.done and not _is_half_moved(descriptor, plan, last):
+        return False
     for (start, stop), mark in zip(plan["kept"], marks[1:], strict=True):
         at = to + position
         if position >= behind:
@@ -317,6 +321,44 @@ def _is_as_planned(descriptor: int, plan: dict[str, Any], last: _Window) -> bool
             return False
         position += stop - start
     return True
+
+
+def _is_half_moved(descriptor: int, plan: dict[str, Any], last: _Window) -> bool:
+    """Whether each octet of the last window is still where it was, or where it goes to.
+
+    Where both are the same place of the file, a sector has either the one or the other.
+    """
+    to = plan["to"] + last.position
+    behind = to + len(last.data)
+    position = 0
+    for start, stop in plan["kept"]:
+        first = max(last.position - position, 0)
+        length = min(stop - start, last.position + len(last.data) - position)
+        position += stop - start
+        if length <= first:
+            continue
+        at = start + first
+        before = last.data[position - (stop - start) + first - last.position :][: length - first]
+        found = read_at(descriptor, at, len(before))
+        if len(found) < len(before):
+            return False
+        if found == before:
+            continue
+        moved = last.data[at - to : at - to + len(before)] if at < behind else b""
+        for sector in range(0, len(before), _SECTOR):
+            here = slice(sector, min(sector + _SECTOR, len(before)))
+            if found[here] != before[here] and not _may_be(found[here], before[here], moved[here]):
+                return False
+    return True
+
+
+def _may_be(found: bytes, before: bytes, moved: bytes) -> bool:
+    """Whether octets are those from before, moved over up to some point or from some point on."""
+    same = _alike(found, moved)
+    if found[same:] == before[same:]:
+        return True
+    same = _alike(found, before)
+    return found[same : len(moved)] == moved[same:] and found[len(moved) :] == before[len(moved) :]
 
 
 def _common(descriptor: int, offset: int, prefix: bytes, staged: str) -> tuple[int, int]:

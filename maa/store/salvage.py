@@ -255,7 +255,7 @@ class _Writer:
         keys: dict[bytes, list[int]] = {}
         for uid, place in self._run("SELECT uid, place FROM message WHERE mailbox = ?", mailbox):
             # What is before the colon stays, in whichever directory of a Maildir it is.
-            key = place.rpartition(b"/")[2].partition(b":")[0]
+            key = place.removeprefix(b"new/").removeprefix(b"cur/").partition(b":")[0]
             keys.setdefault(key, []).append(uid)
         for uids in keys.values():
             for uid in uids if len(uids) > 1 else ():
