@@ -39,6 +39,7 @@ from maa.store.listing import Listed
 from maa.store.mailbox import Mailbox
 from maa.store.maildir import Maildir
 from maa.store.maildrop import Maildrop
+from maa.store.mbox import Mbox
 from maa.store.names import INBOX, key
 from maa.store.places import MBOX_FORMATS, MailPaths
 from maa.store.quota import Quota
@@ -349,9 +350,18 @@ class Account:
                 if target == INBOX or self._tree.find(target) is not None:
                     raise MailboxExists(target)
             for folder in moving:
+                self._finish(folder)
+            for folder in moving:
                 self._retire(key(folder.name), self._mailboxes.get(key(folder.name)))
             self._tree.rename(moving, targets)
             self._move_subscriptions(old, new)
+
+    def _finish(self, folder: Folder) -> None:
+        """What a crash left half done is known under the name that the mailbox has now."""
+        maildrop = self._tree.maildrop(folder)
+        if isinstance(maildrop, Mbox) and maildrop.unfinished:
+            with self.ledger.held():
+                self._at(folder, keep=False).sync(whole=True)
 
     def _subtree(self, name: str) -> list[Folder]:
         """A mailbox, or what is only a parent, with all below it."""

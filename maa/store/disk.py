@@ -109,6 +109,8 @@ class Disk:
         differences = reconcile(scan, self._page.snapshot.places, self._maildrop.key)
         if differences.missing:  # gone, or elsewhere by now
             differences = self._confirmed(differences)
+        else:
+            self._maildrop.complete()
         return self._take(differences)
 
     def _confirmed(self, seen: Differences) -> Differences:

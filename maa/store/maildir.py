@@ -303,6 +303,9 @@ class Maildir:
         """Begin to write a new message in `tmp`."""
         return MaildirArriving(self._root)
 
+    def complete(self) -> None:
+        """Nothing: `maa.store.leftovers` sees to it, for other programs deliver by way of `tmp`."""
+
     def settle(self, places: Iterable[bytes]) -> int:
         """Move the files in `tmp` whose names the places have."""
         settled = self._settle(places)

@@ -135,6 +135,9 @@ class Maildrop(Protocol):
     def arriving(self) -> Arriving:
         """Begin to write a new message."""
 
+    def complete(self) -> None:
+        """The index misses no message: what killed processes had on its way is not needed."""
+
     def settle(self, places: Iterable[bytes]) -> int:
         """Let finished messages appear at their places; how many there were to settle.
 

@@ -70,6 +70,11 @@ class Mbox:
         """Whether a crash left a change to be finished by the next use of the mailbox."""
         return self._file.unfinished
 
+    @property
+    def half_changed(self) -> bool:
+        """Whether the file itself is in the middle of a change that a crash interrupted."""
+        return self._file.journal.pending
+
     def watched(self) -> Sequence[str]:
         """The directory, for the file may be replaced; of its names `only` counts."""
         return (os.path.dirname(self.path) + "/.",)
@@ -231,6 +236,10 @@ class Mbox:
     ) -> bool:
         """Never: messages are copied, then removed."""
         return False
+
+    def complete(self) -> None:
+        """Remove what killed processes staged: else it might come for another, alike, one day."""
+        self._appending.sweep()
 
     def discard(self, places: Iterable[bytes]) -> None:
         """Drop staged messages."""

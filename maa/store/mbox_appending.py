@@ -23,7 +23,7 @@ from maa.store.errors import MessageGone
 from maa.store.mbox_file import MboxFile, translated
 from maa.store.mbox_lines import read_at
 from maa.store.mbox_split import NotMbox
-from maa.store.mbox_staging import Staged, pieces, read_staged, stage
+from maa.store.mbox_staging import Staged, left_behind, only, pieces, stage
 
 
 class Appending:
@@ -45,11 +45,14 @@ class Appending:
         with file.mutex, translated(file.path):
             file.make_folder()
             path = f"{file.base}.staged-{secrets.token_hex(8)}"
+            staged = None
             try:
                 staged = stage(path, sources, file.mboxrd)
                 with suppress(MessageGone), file.opened(write=False):
                     pass  # so that the table knows which keys are free
             except BaseException:
+                if staged is not None:
+                    staged.forget()
                 with suppress(FileNotFoundError):
                     os.unlink(path)
                 raise
@@ -68,8 +71,7 @@ class Appending:
             for place in places:
                 staged = self._staged.pop(place, None)
                 if staged is not None:
-                    with suppress(FileNotFoundError):
-                        os.unlink(staged.path)
+                    staged.forget()
 
     def settle(self, places: Iterable[bytes]) -> int:
         """Append the staged messages of these places; how many there were."""
@@ -115,7 +117,7 @@ class Appending:
             file.journal.forget_append()
             for place in places:
                 self._staged.pop(place, None)
-            os.unlink(staged.path)
+            staged.forget()
 
     def _rows(
         self, staged: Staged, places: Sequence[bytes], offset: int
@@ -136,16 +138,36 @@ class Appending:
         """Staged files that a killed process left, with those of the places that are in them."""
         found: list[tuple[Staged, list[bytes]]] = []
         left = list(places)
-        for path in self._file.beside("staged-") if left else ():
+        file = self._file
+        for path in file.beside("staged-") if left else ():
             try:
-                staged = read_staged(path, self._file.mboxrd)
+                staged = left_behind(path, file.mboxrd)
             except (OSError, NotMbox):
                 continue
-            places_there = (_taken_from(left, known) for _, known, _ in staged.messages)
+            if staged is None:
+                continue
+            places_there = [_taken_from(left, known) for _, known, _ in staged.messages]
             ours = [place for place in places_there if place is not None]
-            if ours:
-                found.append((staged, ours))
+            if not ours:
+                staged.forget()  # of a client that was never told that it is done
+                continue
+            if len(ours) < len(places_there):
+                # The others are there already, or were not told to anybody.
+                chosen = [n for n, place in enumerate(places_there) if place is not None]
+                fresh = f"{file.base}.staged-{secrets.token_hex(8)}"
+                staged = only(staged, fresh, chosen, file.mboxrd)
+            found.append((staged, ours))
         return found
+
+    def sweep(self) -> None:
+        """Remove what killed processes staged, once the index has all its messages."""
+        file = self._file
+        with file.mutex, suppress(OSError):
+            for path in file.beside("staged-"):
+                with suppress(OSError, NotMbox):
+                    staged = left_behind(path, file.mboxrd)
+                    if staged is not None:
+                        staged.forget()
 
 
 class MboxArriving:

@@ -19,6 +19,7 @@ says any more was rewritten by somebody else: then the plan is put aside and the
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -30,11 +31,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from maa.store.mbox_lines import read_at
+from maa.store.private import open_private, read_private, set_aside
 
 WINDOW: Final = 8 << 20
 # The plan's token, number, position, octets, CRC, and whether it is the record of what is cut off.
 _HEAD: Final = struct.Struct("<16sQQQI?")
 _STALE_OCTETS: Final = 1 << 16
+_NOTE_OCTETS_MAX: Final = 64 << 20
+"""A plan names every extent that is kept."""
+_NOT_OURS: Final = (errno.EINVAL, errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _MARK_OCTETS: Final = 256
 _SECTOR: Final = 512
 """A disk writes so many octets or none."""
@@ -105,8 +110,7 @@ class Journal:
         write_whole(self._plan, json.dumps(plan).encode("ascii"))
 
     def _read_plan(self) -> dict[str, Any]:
-        with open(self._plan, "rb") as file:
-            plan: dict[str, Any] = json.loads(file.read())
+        plan: dict[str, Any] = json.loads(read_private(self._plan, _NOTE_OCTETS_MAX))
         return plan
 
     def _move(
@@ -160,13 +164,13 @@ class Journal:
         newest: _Window | None = None
         for path in self._windows:
             try:
-                with open(path, "rb") as file:
+                with os.fdopen(open_private(path), "rb") as file:
                     head = file.read(_HEAD.size)
                     if len(head) < _HEAD.size:
                         continue
                     of, number, position, octets, crc, done = _HEAD.unpack(head)
                     data = file.read(octets) if octets <= self._window else b""
-            except FileNotFoundError:
+            except OSError:  # not there, or no file
                 continue
             whole = len(data) == octets and crc == _crc(number, position, done, data)
             if of == token and whole and (newest is None or number > newest.number):
@@ -200,10 +204,21 @@ class Journal:
 
     def recover(self, descriptor: int, path: str, alive: Callable[[], None]) -> None:
         """Bring a file that was left in the middle of a change in order; it is locked."""
-        if os.path.lexists(self._plan):
-            self._recover_cut(descriptor, path, alive)
-        if os.path.lexists(self._append):
-            self._recover_append(descriptor, path, alive)
+        for note, recover in (
+            (self._plan, self._recover_cut),
+            (self._append, self._recover_append),
+        ):
+            if os.path.lexists(note):
+                try:
+                    recover(descriptor, path, alive)
+                except (ValueError, KeyError, TypeError) as error:
+                    _log.error("%s makes no sense and is put aside: %s", note, error)
+                    set_aside(note)
+                except OSError as error:
+                    if error.errno not in _NOT_OURS:
+                        raise
+                    _log.error("%s is no file of ours and is put aside", note)
+                    set_aside(note)
 
     def _recover_cut(self, descriptor: int, path: str, alive: Callable[[], None]) -> None:
         plan = self._read_plan()
@@ -221,7 +236,7 @@ class Journal:
         behind = last.position + (0 if last.done else len(last.data))
         if found.st_ino != plan["inode"] or not _is_as_planned(descriptor, plan, last):
             _log.error("%s was rewritten by another program after a crash of ours", path)
-            os.replace(self._plan, self._plan + ".abandoned")
+            set_aside(self._plan)
             return
         if found.st_size > plan["size"]:  # delivered since
             plan["kept"].append((plan["size"], found.st_size))
@@ -232,9 +247,8 @@ class Journal:
         _log.warning("%s: an expunge that a crash interrupted was finished", path)
 
     def _recover_append(self, descriptor: int, path: str, alive: Callable[[], None]) -> None:
-        with open(self._append, "rb") as file:
-            note = json.loads(file.read())
-        staged = os.path.join(os.path.dirname(self._append), note["staged"])
+        note = json.loads(read_private(self._append, _NOTE_OCTETS_MAX))
+        staged = os.path.join(os.path.dirname(self._append), os.path.basename(note["staged"]))
         offset = note["offset"]
         found = os.fstat(descriptor)
         if found.st_ino == note["inode"] and found.st_size > offset and os.path.exists(staged):
@@ -363,7 +377,7 @@ def _may_be(found: bytes, before: bytes, moved: bytes) -> bool:
 
 def _common(descriptor: int, offset: int, prefix: bytes, staged: str) -> tuple[int, int]:
     """How many octets at `offset` are those of prefix and staged file, and how many these are."""
-    with open(staged, "rb") as file:
+    with os.fdopen(open_private(staged), "rb") as file:
         total = len(prefix) + os.fstat(file.fileno()).st_size
         common = 0
         wanted = prefix

@@ -13,10 +13,12 @@ header gets a Content-Length instead, as mboxcl2 has it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +26,7 @@ from maa.message.flags import Flags
 from maa.store.mbox_lines import PIECE, by_lines, pieces_of_lines, quoted, read_at
 from maa.store.mbox_notes import status_fields
 from maa.store.mbox_split import Message, digest, split
+from maa.store.private import open_private
 
 _HEADER_OCTETS_MAX: Final = 8 << 20
 _HEADER_END: Final = re.compile(rb"\A\r?\n|\n\r?\n")
@@ -42,6 +45,20 @@ class Staged:
     path: str
     messages: tuple[tuple[int, bytes, bytes], ...]
     """(start in the file, digest, notes) of each; see `maa.store.mbox_split`."""
+    descriptor: int
+    """Open and locked while somebody means to append it: of a killed process it is no more."""
+
+    def forget(self) -> None:
+        """Remove the file, for it is appended or not wanted; once is enough, more does no harm."""
+        with suppress(FileNotFoundError):
+            os.unlink(self.path)
+        with suppress(OSError):
+            os.close(self.descriptor)
+
+    def extents(self) -> list[tuple[int, int]]:
+        """From the From_ line of each message to the next."""
+        starts = [start for start, _, _ in self.messages]
+        return list(zip(starts, [*starts[1:], os.fstat(self.descriptor).st_size], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +76,68 @@ class _Body:
 def stage(path: str, sources: Iterator[tuple[int, Flags, int]], mboxrd: bool) -> Staged:
     """Write messages (descriptor, flags, date) to a new file and wait for the disk; OSError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o600), "w+b") as file:
+    staging = os.open(path, flags, 0o600)
+    try:
+        fcntl.flock(staging, fcntl.LOCK_EX)
         count = 0
-        for descriptor, shown, date in sources:
-            for piece in _as_mbox(descriptor, shown, date, mboxrd):
-                file.write(piece)
-            count += 1
-        file.flush()
-        os.fsync(file.fileno())
-        staged = _read(path, file.fileno(), mboxrd)
+        with os.fdopen(staging, "w+b", closefd=False) as file:
+            for descriptor, shown, date in sources:
+                for piece in _as_mbox(descriptor, shown, date, mboxrd):
+                    file.write(piece)
+                count += 1
+        os.fsync(staging)
+        staged = _read(path, staging, mboxrd)
+    except BaseException:
+        os.close(staging)
+        raise
     if len(staged.messages) != count:
+        staged.forget()
         raise OSError(f"{path}: {count} messages became {len(staged.messages)}")
     return staged
 
 
-def read_staged(path: str, mboxrd: bool) -> Staged:
-    """What is in a staging file that a killed process left; OSError, NotMbox."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def left_behind(path: str, mboxrd: bool) -> Staged | None:
+    """What is in a staging file of a process that was killed; None: it lives. OSError, NotMbox."""
+    descriptor = open_private(path)
     try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return _read(path, descriptor, mboxrd)
-    finally:
+    except BlockingIOError:
         os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def only(staged: Staged, path: str, chosen: Sequence[int], mboxrd: bool) -> Staged:
+    """A staging file with some of the messages of another one, which goes; OSError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    extents = staged.extents()
+    with os.fdopen(os.open(path, flags, 0o600), "w+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for number in chosen:
+            start, stop = extents[number]
+            for piece in pieces_of_lines(staged.descriptor, start, stop):
+                file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+        found = _read(path, os.dup(file.fileno()), mboxrd)
+    staged.forget()
+    return found
 
 
 def _read(path: str, descriptor: int, mboxrd: bool) -> Staged:
     def row(message: Message) -> tuple[int, bytes, bytes]:
         return message.start, digest(descriptor, message, mboxrd), message.notes
 
-    return Staged(path, tuple(map(row, split(descriptor, 0, os.fstat(descriptor).st_size))))
+    size = os.fstat(descriptor).st_size
+    return Staged(path, tuple(map(row, split(descriptor, 0, size))), descriptor)
 
 
 def pieces(path: str) -> Iterator[bytes]:
     """The octets of a staging file."""
-    with open(path, "rb") as file:
+    with os.fdopen(open_private(path), "rb") as file:
         while piece := file.read(PIECE):
             yield piece
 

@@ -25,13 +25,15 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from maa.store.maildrop import GRANULARITY_NS
-from maa.store.mbox_lines import File
+from maa.store.mbox_lines import FROM_OCTETS_MAX, File, date_of, read_at
 from maa.store.mbox_split import Message, NotMbox, digest, message_at, split
+from maa.store.private import open_private
 from maa.store.remote import is_remote_device
 
 FORMAT = 3
 _TICK_NS: Final = 100 * 10**6
 """Kernels write times of files by their clock's ticks, of 10 ms at most."""
+_HEAD_OCTETS_MAX: Final = 1000
 _SAMPLES = 16
 _NEWEST = 32
 _SAVE_AFTER = 500
@@ -81,6 +83,8 @@ class Table:
         self._by_key: dict[bytes, int] | None = {}
         """Made when it is first asked for: who only lists the messages needs none."""
         self._alike: dict[bytes, int] = {}
+        self._earlier: dict[bytes, list[bytes]] = {}
+        """While all is read anew: the keys that alike messages had, in the order of the file."""
         self._spare = b""
         """The key of a message that was read ahead and is to be read again."""
         self._ahead: Seen | None = None
@@ -164,19 +168,23 @@ class Table:
         grown = self._known(descriptor, now) > 0
         if now == self.seen:
             return True
+        known_octets = self.seen.octets if self.seen is not None else 0
         start, key = self._without_last() if grown else (0, None)
         before: dict[bytes, int] = {}
         if not grown:
             before = self._positions
+            self._earlier = _alike(before)
             self._clear()
         count = len(self.places)
         self.seen = None  # until it is whole again
         # Of a file that grew nobody looks at all again.
         self.proven = whole and (now == self._ahead or (not grown and now.is_settled()))
         self._ahead = now if not whole and not grown and now.is_settled() else None
-        for message in split(descriptor, start, now.octets):
-            self._add(descriptor, message, key)
-            key = None
+        for begin, end in self._read_anew(descriptor, start, known_octets, now.octets):
+            for message in split(descriptor, begin, end):
+                self._add(descriptor, message, key)
+                key = None
+        self._earlier = {}
         if not whole and len(self.places) > 1:
             start, self._spare = self._without_last()
             now = replace(now, octets=start)
@@ -187,6 +195,19 @@ class Table:
         if whole and self._unsaved > _SAVE_AFTER:
             self.save()
         return True
+
+    @staticmethod
+    def _read_anew(descriptor: int, start: int, known: int, stop: int) -> list[tuple[int, int]]:
+        """What is to be split. A message that was whole does not grow over a new From_ line.
+
+        Its Content-Length may say so: its sender wrote that before the next one was delivered.
+        """
+        if (
+            start < known < stop
+            and date_of(read_at(descriptor, known, FROM_OCTETS_MAX)) is not None
+        ):
+            return [(start, known), (known, stop)]
+        return [(start, stop)]
 
     def _only_grew(self, descriptor: int, seen: Seen, now: Seen) -> bool:
         """Whether the file is what it was, with something behind it."""
@@ -243,8 +264,11 @@ class Table:
             return
         if key is None:
             known = digest(descriptor, message, self.mboxrd)
+            earlier = self._earlier.get(known)
+            if earlier:
+                key = earlier.pop(0)
             spare = self._spare.partition(b"-")[0] == known and self._spare not in self._positions
-            key = self._spare if spare else self.free_key(known)
+            key = key or (self._spare if spare else self.free_key(known))
         self._append(message.start, key + b":" + message.notes)
 
     def _append(self, start: int, place: bytes) -> None:
@@ -320,9 +344,10 @@ class Table:
 
     def _load(self) -> None:
         with suppress(OSError, ValueError, TypeError):
-            with open(self._saved, "rb") as file:
-                form, *known, count, crc = json.loads(file.readline())
-                starts, rest = file.read(8 * count), file.read()
+            with os.fdopen(open_private(self._saved), "rb") as file:
+                form, *known, count, crc = json.loads(file.readline(_HEAD_OCTETS_MAX))
+                starts = file.read(8 * min(count, os.fstat(file.fileno()).st_size))
+                rest = file.read()
             places = rest.split(b"\n") if count else []
             if form != self._form or crc != zlib.crc32(rest, zlib.crc32(starts)):
                 return
@@ -331,6 +356,17 @@ class Table:
             self._fill(array("q", starts), places)
             self.seen = Seen(*known)
             self.proven = False
+
+
+def _alike(before: dict[bytes, int]) -> dict[bytes, list[bytes]]:
+    """By digest the keys, in order, where not each message has its digest alone."""
+    found: dict[bytes, list[bytes]] = {key.partition(b"-")[0]: [] for key in before if b"-" in key}
+    if found:
+        for key in sorted(before, key=before.__getitem__):
+            known = key.partition(b"-")[0]
+            if known in found:
+                found[known].append(key)
+    return found
 
 
 def _is_rearranged(before: dict[bytes, int], now: dict[bytes, int]) -> bool:

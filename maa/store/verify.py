@@ -159,7 +159,7 @@ class _Account:
 
     def _places(self, box: _Box) -> Iterator[Finding]:
         drop = box.maildrop
-        if isinstance(drop, Mbox) and drop.unfinished:
+        if isinstance(drop, Mbox) and drop.half_changed:
             text = "a change of the mbox was interrupted"
             yield Finding(box.name, text, _NEXT_USE, False)
             return

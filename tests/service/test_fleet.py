@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from maa.service import fleet as fleet_module
 from maa.service.accepting import SLACK, ahead
 from maa.service.board import Board
 from maa.service.demo import new_certificate
@@ -343,3 +345,21 @@ def test_figures_of_one_name_have_one_heading() -> None:
         'maa_x{worker="0"} 0',
         'maa_x{worker="1"} 1',
     ]
+
+
+def test_a_worker_that_cannot_be_forked_is_tried_again_and_signals_are_heard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> int:
+        raise BlockingIOError(errno.EAGAIN, "no more processes")
+
+    later: list[float] = []
+    parent = fleet_module.Fleet.__new__(fleet_module.Fleet)
+    parent._board, parent._workers, parent._young_deaths = Board(2), {}, 0
+    monkeypatch.setattr(parent, "_later", later.append)
+    monkeypatch.setattr(os, "fork", refuse)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    parent._start_one()
+    parent._start_one()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+    assert later == [wait_seconds(1), wait_seconds(2)]

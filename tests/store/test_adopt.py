@@ -11,7 +11,7 @@ import pytest
 from maa.message.flags import DELETED, SEEN
 from maa.store.account import Account
 from maa.store.adopt.apply import Adoption, adopt
-from maa.store.adopt.gather import Options
+from maa.store.adopt.gather import Options, gather
 from maa.store.adopt.plan import Plan, Verdict, derived
 from maa.store.errors import MailboxGone, MaildropInUse
 from maa.store.foreign.dovecot import UidlFormat
@@ -19,6 +19,7 @@ from maa.store.places import MailPaths
 from maa.store.snapshot import StoreMode
 from maa.user import User
 from store.account_cases import Site, deliver, maildir
+from store.mboxes import Mboxes
 
 VALIDITY = 1234567890
 
@@ -462,3 +463,26 @@ def test_dovecot_names_with_couriers_prefix_and_folders_below_inbox(site: Site) 
         maildir(site.maildir() / f".{name}")
     (site.maildir() / "subscriptions").write_text("INBOX.Work\nINBOX.below\nINBOX\n")
     assert adoption(site).subscriptions() == ["Work", "INBOX.below", "INBOX"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "believed"),
+    [
+        (b"X-IMAPbase: 1700000000 100\nX-UID: 90\n", True),
+        (b"X-IMAPbase: 1700000000 100\n", False),
+        (b"X-IMAPbase: 2100000000 100\nX-UID: 90\n", False),
+    ],
+)
+def test_R236_a_senders_own_numbers_are_not_adopted(
+    tmp_path: Path, fields: bytes, believed: bool
+) -> None:
+    boxes = Mboxes(tmp_path)
+    boxes.deliver(1, header=fields)
+    boxes.deliver(2, header=b"X-UID: 95\n" if believed else b"")
+    drop = boxes.maildrop()
+    places = list(drop.scan().places)
+    old = gather(drop, places, Options(), True, str(tmp_path))
+    assert bool(old.uids) == believed and bool(old.notes) != believed
+    asked = gather(drop, places, Options(source="uw"), True, str(tmp_path))
+    assert asked.uidvalidity == int(fields.split()[1])
+    boxes.close()

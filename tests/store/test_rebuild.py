@@ -16,11 +16,12 @@ from maa.store.errors import MailboxGone, NewerIndex, StoreError, Unavailable
 from maa.store.identity import Identity
 from maa.store.index import Change, Counters
 from maa.store.rebuild import Rebuilt, rebuild
-from maa.store.salvage import contents
+from maa.store.salvage import contents, write_index
 from maa.store.snapshot import StoreMode
 from maa.store.spare import index_fault
 from maa.user import User
 from tests.store.account_cases import Site
+from tests.store.mboxes import Mboxes
 from tests.store.test_beacon import Contents, append, index_of
 
 MANY = 600
@@ -272,3 +273,14 @@ def test_tables_that_are_none_of_ours_are_left_out(site: Site) -> None:
         )
     with pytest.raises(Unavailable):
         rebuilt(site, backup)
+
+
+def test_R237_a_keyword_with_a_slash_is_no_part_of_a_messages_name(tmp_path: Path) -> None:
+    boxes = Mboxes(tmp_path)
+    for number in (1, 2, 3):
+        boxes.deliver(number, header=b"X-Keywords: work/urgent\n")
+    boxes.mailbox()
+    boxes.close()
+    found = contents(tmp_path / "state" / "index.db")
+    (kept,) = write_index(tmp_path / "new.db", [found], [found])
+    assert kept.messages == 3

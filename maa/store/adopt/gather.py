@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -20,6 +21,7 @@ from maa.store.mbox import Mbox
 
 SOURCES: Final = ("auto", "dovecot", "courier", "uw")
 FILE_OCTETS_MAX: Final = 128 << 20
+_DAY_SECONDS: Final = 86400
 _SMALL_OCTETS_MAX: Final = 1 << 16
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -252,6 +254,18 @@ def _courier_keywords(path: str, keys: set[bytes], reader: _Reader) -> dict[byte
 # --- mbox
 
 
+def _is_believable(rows: Sequence[tuple[bytes, uw.Noted]], uidvalidity: int) -> bool:
+    """Whether a program noted the numbers: anybody may write such fields into mail (R236).
+
+    It made a message of its own in front, or it numbered most messages; and not with a time to
+    come.
+    """
+    mail = [row for place, row in rows if place]
+    own = len(mail) < len(rows)
+    numbered = sum(row.uid is not None for row in mail)
+    return uidvalidity <= time.time() + _DAY_SECONDS and (own or 2 * numbered > len(mail))
+
+
 def _of_mbox(maildrop: Mbox, options: Options, inbox: bool, root: str) -> Old:
     source = options.source
     if source == "auto":
@@ -261,6 +275,9 @@ def _of_mbox(maildrop: Mbox, options: Options, inbox: bool, root: str) -> Old:
     if base is None or source == "courier":
         return Old()
     uidvalidity, last = base
+    if options.source == "auto" and not _is_believable(rows, uidvalidity):
+        note = "its X-IMAPbase is perhaps a sender's own, and not believed; --from uw does"
+        return Old(notes=(note,))
     uids: dict[bytes, int] = {}
     keywords, flags = {}, {}
     before = unnumbered = 0
