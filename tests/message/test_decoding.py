@@ -7,7 +7,7 @@ import quopri
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maa.message.content import Said
@@ -34,6 +34,9 @@ LIKELY = st.lists(
 
 
 @given(st.binary(max_size=300) | LIKELY, PLACES, st.sampled_from([b"BASE64", b"QUOTED-PRINTABLE"]))
+@example(b" \r\n", [1, 2], b"QUOTED-PRINTABLE")
+@example(b"x=4", [1, 2], b"QUOTED-PRINTABLE")
+@example(b"==41", [1, 2, 3], b"QUOTED-PRINTABLE")
 def test_pieces_make_no_difference(data: bytes, places: list[int], encoding: bytes) -> None:
     for type_ in (b"application", b"text"):
         whole = b"".join(decoded(part(encoding, type_), [data]))
