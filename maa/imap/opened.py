@@ -8,7 +8,7 @@ from typing import Final
 
 from maa.conversation import CLOSE, SLOW, Step
 from maa.imap import render
-from maa.imap.binary import Decoded
+from maa.imap.binary import BINARY, Decoded, Measures
 from maa.imap.columns import Batch, Column, shown_facts
 from maa.imap.fetch_items import Datum, Item, Section
 from maa.imap.plan import FACTS, Progress
@@ -28,7 +28,8 @@ _HEADS_AT_ONCE: Final = 64
 _AHEAD_OCTETS: Final = 4 * render.PIECE_OCTETS
 """Of small messages so much is read before it is sent: changing threads takes time, too."""
 
-Value = bytes | range | Decoded | None
+Value = bytes | range | tuple[bytes, Decoded] | None
+"""A value, the octets of the message that are one, what stands before many and these, or none."""
 
 
 class OneByOne:
@@ -44,10 +45,12 @@ class OneByOne:
         self._batch = batch
         self._rows = list(zip(batch.numbers, batch.uids, zip(*columns, strict=True), strict=True))
         self._wants_parts = any(section and section.path for section in self._plan.sections)
+        self._wants_decoded = any(section and section.decoded for section in self._plan.sections)
         self._needed = [uid for _, uid, values in self._rows if self._lacks(values)]
         self._closed = frozenset(batch.uids).difference(self._needed)
         self._opened: list[tuple[int, Wire | StoreError]] = []
         self._structures: dict[int, bytes] = {}
+        self._measures = Measures({})
         self._fresh: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         self._out: list[bytes] = []
         self._octets = 0
@@ -58,6 +61,8 @@ class OneByOne:
         """The FETCH responses; goes on from a SLOW."""
         if self._wants_parts:
             self._structures = self._mailbox.cached(STRUCTURE, self._needed)
+        if self._wants_decoded:
+            self._measures = Measures(self._mailbox.cached(BINARY, self._needed))
         self._learn_facts()
         try:
             for number, uid, values in self._rows:
@@ -72,6 +77,8 @@ class OneByOne:
             yield from self._flush()
         finally:
             self._close(len(self._opened))
+        for uid, measures in self._measures.fresh.items():
+            self._keep(BINARY, uid, measures)
         if self._fresh:
             yield SLOW
             for item, derived in self._fresh.items():
@@ -157,8 +164,10 @@ class OneByOne:
             before = b" "
             if isinstance(value, range):
                 yield from self._stream(uid, wire, value)
-            elif isinstance(value, Decoded):
-                yield from self._stream_decoded(uid, value)
+            elif isinstance(value, tuple):
+                start, decoded = value
+                self._put(start)
+                yield from self._pieces(uid, decoded.pieces(), on_disk=True)
             else:
                 self._put(value)
         for flags in self._progress.seen_flags(number, uid):
@@ -217,29 +226,30 @@ class OneByOne:
     def _section(self, section: Section, uid: int, content: Content) -> Value:
         """A section's octets as a literal, or their range in the message; NIL if there is none."""
         try:
-            found = self._binary(section, content) if section.decoded else content.section(section)
+            if section.decoded:
+                return self._binary(section, uid, content)
+            found = content.section(section)
         except OSError as error:
             self._progress.failed(uid, Unavailable(str(error)))
             return None if section.size else b"NIL"
         except UnknownEncoding as error:
             self._progress.failed(uid, error)
             return None if section.size else b"NIL"
-        if section.decoded:
-            return found
         if found is None:
             return b"NIL"
         return render.literal(found) if isinstance(found, bytes) else found
 
-    def _binary(self, section: Section, content: Content) -> Value:
-        """Decoded octets of a small message, or how to come by them; or only their number."""
+    def _binary(self, section: Section, uid: int, content: Content) -> Value:
+        """A few decoded octets, or what stands before many and these; or only their number."""
         found = content.decoded(section)
         if found is None:
             return None if section.size else b"NIL"
-        if section.size:
-            return b"%d" % found.measured()[0]
-        if isinstance(content.wire, WireBytes):
+        if found.short and not section.size:
             return render.binary(b"".join(found.pieces()))
-        return found
+        octets, nul = found.measured(uid, section.path, self._measures)
+        if section.size:
+            return b"%d" % octets
+        return (render.binary_start(octets, nul), found) if octets else b'""'
 
     def _keep(self, item: str, uid: int, value: bytes) -> None:
         if len(value) <= VALUE_OCTETS_MAX:
@@ -256,20 +266,6 @@ class OneByOne:
         self._put(b"{%d}\r\n" % len(span))
         pieces = map(without_nul, wire.chunks(span.start, span.stop))
         yield from self._pieces(uid, pieces, on_disk=not isinstance(wire, WireBytes))
-
-    def _stream_decoded(self, uid: int, section: Decoded) -> Iterator[Step]:
-        """Decoded octets of a large file as a literal."""
-        try:
-            octets, nul = section.measured()
-        except OSError as error:
-            self._progress.failed(uid, Unavailable(str(error)))
-            self._put(b"NIL")
-            return
-        if not octets:
-            self._put(b'""')
-            return
-        self._put(render.binary_start(octets, nul))
-        yield from self._pieces(uid, section.pieces(), on_disk=True)
 
     def _pieces(self, uid: int, pieces: Iterator[bytes], on_disk: bool) -> Iterator[Step]:
         """The octets of a literal whose length has been said."""
