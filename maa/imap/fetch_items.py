@@ -97,7 +97,7 @@ _BINARY: Final = (b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE")
 _DATA: Final = {datum.value: datum for datum in Datum}
 
 _WORD = re.compile(rb"[A-Za-z0-9.]+")
-_LAZY = re.compile(rb" \(LAZY\)", re.IGNORECASE)
+_LAZY = re.compile(rb" \(LAZY(?: LAZY)*\)", re.IGNORECASE)
 _PART = re.compile(rb"[1-9][0-9]{0,9}(?:\.[1-9][0-9]{0,9})*")
 _TEXT = re.compile(rb"\.?(HEADER\.FIELDS\.NOT|HEADER\.FIELDS|HEADER|TEXT|MIME)", re.IGNORECASE)
 _PARTIAL = re.compile(rb"<(0|[1-9][0-9]{0,9})\.([1-9][0-9]{0,9})>")
