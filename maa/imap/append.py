@@ -7,7 +7,7 @@ messages all appear in the mailbox, or none (RFC 3502; R119).
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Final
+from typing import Final, NamedTuple
 
 from maa.conversation import SLOW
 from maa.imap import hearing
@@ -19,10 +19,12 @@ from maa.imap.message_sets import positions_of
 from maa.imap.quota import reserved
 from maa.imap.responses import ProtocolError, Refused, untagged
 from maa.imap.states import GO_AHEAD, Answer, Authenticated, Done, Input, Said, Selected
-from maa.message.numbers import written
-from maa.store.changing import Incoming, commit_all
+from maa.limits import Usage
+from maa.message.numbers import Uid, written
+from maa.store.changing import Incoming, commit_all, exchange
 from maa.store.mailbox import Mailbox
 from maa.store.quota import Admit, Reservation
+from maa.store.tally import taken_by
 
 UPLOADS_MAX: Final = 500
 """Messages of one APPEND: all of them wait beside the mailbox for the last."""
@@ -34,12 +36,12 @@ def append(state: User, command: Append) -> Answer:
     """APPEND (RFC 3501 §6.3.11), of one message or several (RFC 3502)."""
     _check(state, command.first)
     mailbox = yield from existing(state, command.mailbox)
-    uids = yield from _taken(state, mailbox, command.first, several=True)
+    uids = yield from _taken(state, mailbox, command.first)
     return Done(state, b"APPEND completed", _appenduid(mailbox, uids))
 
 
 def replace(state: Selected, command: Replace) -> Answer:
-    """REPLACE: the new message is there before the old one goes (RFC 8508 §3)."""
+    """REPLACE: the new message comes and the old one goes, or neither (RFC 8508 §3.4)."""
     check_writable(state)
     _check(state, command.upload)
     positions = yield from positions_of(state, command.message, command.by_uid)
@@ -47,14 +49,14 @@ def replace(state: Selected, command: Replace) -> Answer:
         raise Refused(b"EXPUNGEISSUED", "there is no such message any more")
     old = state.view.uids[positions[0]]
     mailbox = yield from existing(state, command.mailbox)
-    uids = yield from _taken(state, mailbox, command.upload, several=False)
+    uids = yield from _taken(state, mailbox, command.upload, _Replaced(state.mailbox, old))
+    note_gone(state, (old,), "REPLACE")
+    # Before the EXPUNGE, which the session tells (§4.3).
     yield untagged(b"OK", _appenduid(mailbox, uids), b"The replacement is there")
-    yield SLOW
-    note_gone(state, state.mailbox.remove([old]), "REPLACE")
     return Done(state, b"REPLACE completed")
 
 
-def _appenduid(mailbox: Mailbox, uids: list[int]) -> bytes:
+def _appenduid(mailbox: Mailbox, uids: list[Uid]) -> bytes:
     return b"APPENDUID %d %b" % (mailbox.uidvalidity, written(uids))
 
 
@@ -66,28 +68,45 @@ def _check(state: User, upload: Upload) -> None:
         raise Refused(b"TOOBIG", "the message is too large")
 
 
+class _Replaced(NamedTuple):
+    """The message that goes when another comes."""
+
+    mailbox: Mailbox
+    uid: int
+
+    def usage(self) -> Usage:
+        """What it takes; may block."""
+        return taken_by(self.mailbox, self.uid)
+
+
 def _taken(
-    state: User, mailbox: Mailbox, first: Upload, several: bool
-) -> Generator[Said, Input | None, list[int]]:
+    state: User, mailbox: Mailbox, first: Upload, replaced: _Replaced | None = None
+) -> Generator[Said, Input | None, list[Uid]]:
     """The UIDs of the messages, when all of them are there and whole."""
     waiting: list[Incoming] = []
     rooms: list[Reservation] = []
     present: Upload | None = first
+    leaving = Usage if replaced is None else replaced.usage
     done = False
     try:
         while present is not None:
             _check(state, present)
-            room = yield from reserved(state.account, present.literal.octets)
+            room = yield from reserved(state.account, present.literal.octets, leaving)
             rooms += [room] if room is not None else []
             incoming = yield from _received(mailbox, present, waiting)
-            more = several and len(waiting) < UPLOADS_MAX
-            following = yield from _following(more, present.wrapped)
+            several = replaced is None
+            following = yield from _following(several, present.wrapped)
             yield SLOW
+            if following is not None and len(waiting) == UPLOADS_MAX:
+                raise Refused(b"LIMIT", f"at most {UPLOADS_MAX} messages at a time")
             with into(mailbox):
                 incoming.finish(present.flags, present.internal_date)
             present = following
         with into(mailbox):
-            uids = commit_all(waiting, _admission(rooms))
+            if replaced is None:
+                uids = commit_all(waiting, _admission(rooms))
+            else:
+                uids = [exchange(*replaced, waiting[0], _admission(rooms))]
         done = True
     finally:
         # Also when the connection is gone: the session then closes this generator (R048, R119).
@@ -96,7 +115,7 @@ def _taken(
                 incoming.abort()
         for room in rooms:
             room.release()
-    return list(uids)
+    return uids
 
 
 def _admission(rooms: list[Reservation]) -> Admit | None:
@@ -136,7 +155,7 @@ def _some(octets: int, binary: bool) -> Generator[Said, Input | None, bytes]:
     return data
 
 
-def _following(allowed: bool, wrapped: bool) -> Generator[Said, Input | None, Upload | None]:
+def _following(several: bool, wrapped: bool) -> Generator[Said, Input | None, Upload | None]:
     """What stands behind a message: nothing, or the next message without its octets.
 
     `wrapped`: first comes the parenthesis of `UTF8 (...)`.
@@ -148,8 +167,8 @@ def _following(allowed: bool, wrapped: bool) -> Generator[Said, Input | None, Up
         text = text[1:]
     if fault is None and not text.strip(b" ") and line.literal is None:
         return None
-    if not allowed:
-        fault = "too many messages at a time"
+    if not several:
+        fault = "one message replaces another"
     if fault is not None:
         yield SLOW  # what was begun on disk is undone next
         raise ProtocolError(fault)

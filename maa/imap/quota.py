@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from maa.conversation import SLOW
@@ -50,12 +50,17 @@ def setquota(state: User, command: SetQuota) -> Answer:
     return Done(state, b"Only the administrator sets quotas", b"NOPERM", b"NO")
 
 
-def reserved(account: Account, octets: int) -> Generator[Said, Input | None, Reservation | None]:
-    """Room for a message that is to be sent; None where nothing is limited. OverQuota (R123)."""
+def reserved(
+    account: Account, octets: int, leaving: Callable[[], Usage] = Usage
+) -> Generator[Said, Input | None, Reservation | None]:
+    """Room for a message that is to be sent; None where nothing is limited. OverQuota (R123).
+
+    `leaving` may block, and tells what goes when it comes.
+    """
     if account.quota.unlimited:
         return None
     yield SLOW
-    return account.quota.reserve(octets)
+    return account.quota.reserve(octets, leaving)
 
 
 def _response(limits: Limits, usage: Usage) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from maa.limits import Usage
@@ -11,10 +13,13 @@ from maa.message.numbers import Uid
 from maa.store.errors import MailboxGone, MessageGone, StoreError, Unavailable
 from maa.store.maildrop import Maildrop
 from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode, Unchanged
+from maa.store.tally import taken_by
 
 if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
     from maa.store.quota import Admit
+
+_log = logging.getLogger(__name__)
 
 AT_ONCE = 1000
 """Files changed between two looks at the queue of hints, which is finite."""
@@ -307,3 +312,27 @@ def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list
             ]
         )
         return [Uid(uid) for uid in uids]
+
+
+def exchange(mailbox: Mailbox, uid: int, incoming: Incoming, admit: Admit | None = None) -> Uid:
+    """Let a finished message appear in its mailbox, and then remove the one it replaces.
+
+    Nothing has happened when this raises: MessageGone, OverQuota, NoSpace, MailboxGone. A crash
+    between the two leaves both messages.
+    """
+    target = incoming._mailbox
+    with mailbox.held(), target.held():
+        mailbox.check()
+        if mailbox.snapshot.position(uid) is None:
+            raise MessageGone(str(uid))
+        (new,) = commit_all((incoming,), admit)
+        try:
+            remove(mailbox, (uid,))
+        except StoreError as error:
+            if taken_by(mailbox, uid).messages:
+                with suppress(StoreError):  # then both stay, which loses nothing
+                    remove(target, (new,))
+                raise
+            # Its file is gone, and the new one is all there is: the index will follow.
+            _log.warning("%s: message %d is replaced, but: %s", mailbox.name, uid, error)
+        return new

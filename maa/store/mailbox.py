@@ -6,6 +6,8 @@ Order of writes, so that kill -9 between any two of them loses nothing (R247)
   its UID, then it is moved to its place and the directory flushed; only then is the client
   told. A crash after the commit leaves a row whose file still waits in `tmp`: the next scan
   finds the row's message missing and settles it.
+* *A message replaces another* (REPLACE): it comes in, then the other is expunged. A crash between
+  leaves both.
 * *Messages are brought from another mailbox* (COPY, MOVE): the index commits their UIDs and
   places, then the files are linked or renamed to those places. A crash between leaves rows
   without files, which the next scan expunges; a message being moved is always in one of the two

@@ -100,17 +100,20 @@ class Quota:
         with self._identity:
             return self._census.usage()
 
-    def reserve(self, octets: int) -> Reservation:
-        """Room for a message that is about to be sent; OverQuota. `release` it, whatever comes."""
+    def reserve(self, octets: int, leaving: Callable[[], Usage] = Usage) -> Reservation:
+        """Room for a message that is about to be sent; OverQuota. `release` it, whatever comes.
+
+        `leaving`: what goes when it comes, so that the rest alone needs room (RFC 8508 §3.4).
+        """
         limits = self.limits()
         if limits.absent:
             return Reservation(self, Usage(), None)
-        message = Usage(octets, 1)
+        message, less = Usage(octets, 1), leaving()
         usage = self.usage()
         with self._lock:
-            _check(limits, usage + self._reserved + message)
+            _check(limits, usage + self._reserved, message - less)
             self._reserved += message
-        return Reservation(self, message, partial(self._admit, limits))
+        return Reservation(self, message, partial(self._admit, limits, less))
 
     def admission(self, target: Mailbox) -> Admit | None:
         """Who is to ask whether copies may come in; None: nobody need."""
@@ -120,10 +123,10 @@ class Quota:
         self.usage()  # what takes long is done before the lock is taken
         if target.row.use == "\\Trash":
             limits = limits.plus_percent(TRASH_PERCENT)
-        return partial(self._admit, limits)
+        return partial(self._admit, limits, Usage())
 
-    def _admit(self, limits: Limits, coming: Usage) -> None:
-        _check(limits, self.usage() + coming)
+    def _admit(self, limits: Limits, leaving: Usage, coming: Usage) -> None:
+        _check(limits, self.usage(), coming - leaving)
 
     def release(self, message: Usage) -> None:
         """Give back what was reserved."""
@@ -147,6 +150,11 @@ class Reservation:
             self._quota.release(message)
 
 
-def _check(limits: Limits, usage: Usage) -> None:
-    if limits.exceeded_by(usage):
+def _check(limits: Limits, usage: Usage, more: Usage) -> None:
+    """OverQuota; a limit that is exceeded already does not hinder what takes nothing more."""
+    concerned = Limits(
+        limits.octets if more.octets > 0 else None,
+        limits.messages if more.messages > 0 else None,
+    )
+    if concerned.exceeded_by(usage + more):
         raise OverQuota("the quota leaves no room")

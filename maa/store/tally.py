@@ -100,6 +100,16 @@ def _batches(numbers: Sequence[int]) -> Iterable[Sequence[int]]:
     return (numbers[start : start + _AT_ONCE] for start in range(0, len(numbers), _AT_ONCE))
 
 
+def taken_by(mailbox: Mailbox, uid: int) -> Usage:
+    """What one message takes on the disk; nothing, if it is not there."""
+    position = mailbox.snapshot.position(uid)
+    if position is None:
+        return Usage()
+    with mailbox.ledger.identity:
+        (octets,) = mailbox.maildrop.octets([mailbox.snapshot.places[position]])
+    return Usage() if octets == UNKNOWN else Usage(octets, 1)
+
+
 def deleted_octets(mailbox: Mailbox, snapshot: Snapshot) -> int:
     """Octets on the disk of the messages with \\Deleted: what EXPUNGE would free."""
     sets = snapshot.flag_sets
