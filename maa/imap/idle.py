@@ -62,4 +62,4 @@ def _ended(state: User, heard: Input | None) -> Done:
     done = getattr(heard, "text", b"").upper() == b"DONE" and not getattr(heard, "fault", None)
     if done:
         return Done(state, b"IDLE completed")
-    return Done(state, b"DONE was expected", None, b"BAD")
+    return Done(state, b"DONE was expected", b"CLIENTBUG", b"BAD")

@@ -14,7 +14,7 @@ from maa.conversation import SLOW, START_TLS, Delay
 from maa.imap import hearing
 from maa.imap.capabilities import capabilities, login_allowed
 from maa.imap.commands import Authenticate, Login, Plain
-from maa.imap.responses import ProtocolError, Refused, failure, untagged
+from maa.imap.responses import Cancelled, ProtocolError, Refused, failure, untagged
 from maa.imap.states import (
     Answer,
     Authenticated,
@@ -125,7 +125,7 @@ def _asked(challenge: bytes) -> Generator[Said, Input | None, bytes]:
     if heard.fault is not None or heard.literal is not None:
         raise ProtocolError(heard.fault or "a literal is not expected here")
     if heard.text == b"*":
-        raise ProtocolError("authentication cancelled")
+        raise Cancelled("authentication cancelled")
     return _decoded(heard.text)
 
 

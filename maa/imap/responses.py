@@ -35,15 +35,21 @@ class ProtocolError(Exception):
     """The client broke the grammar or the state diagram: answered BAD with this text."""
 
     status = b"BAD"
-    code: bytes | None = None
+    code: bytes | None = b"CLIENTBUG"
+
+
+class Cancelled(ProtocolError):
+    """The client gave up what it had begun, as it may: answered BAD (RFC 3501 §6.2.2)."""
+
+    code = None
 
 
 class Refused(ProtocolError):
-    """A well-formed command that cannot be done: answered NO, with a response code or None."""
+    """A well-formed command that cannot be done: answered NO, with a response code."""
 
     status = b"NO"
 
-    def __init__(self, code: bytes | None, text: str) -> None:
+    def __init__(self, code: bytes, text: str) -> None:
         super().__init__(text)
         self.code = code
 
@@ -56,7 +62,8 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.HasChildren: (b"HASCHILDREN", b"The mailbox has others below it"),
     store.CannotChange: (b"CANNOT", b"This mailbox must stay"),
     store.UseRefused: (b"USEATTR", b"No mailbox can be given this special use"),
-    store.ReadOnly: (b"NOPERM", b"The mailbox may only be read"),
+    store.NotPermitted: (b"NOPERM", b"The rights of the files do not allow this"),
+    store.Damaged: (b"CORRUPTION", b"The mailbox cannot be read until it is repaired"),
     store.MessageGone: (b"EXPUNGEISSUED", b"Some of the messages are gone"),
     store.MaildropInUse: (b"INUSE", b"The mailbox is in use"),
     store.TooManyKeywords: (b"LIMIT", b"There are too many keywords"),

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import Final
 
 from maa.imap.grammar import Cursor
-from maa.imap.responses import ProtocolError
+from maa.imap.responses import ProtocolError, Refused
 from maa.message import flags as message_flags
 from maa.message.numbers import SAVED, MessageSet
 from maa.message.text import charset_decoder
@@ -318,11 +318,11 @@ class _Reader:
         """A whole key; or None when one was opened, whose operand comes next."""
         self._count += 1
         if self._count > KEYS_MAX:
-            raise ProtocolError(f"more than {KEYS_MAX} search keys")
+            raise Refused(b"LIMIT", f"more than {KEYS_MAX} search keys")
         if self._cursor.take(b"("):
             self._parentheses += 1
             if self._parentheses > PARENTHESES_MAX:
-                raise ProtocolError("the parentheses are nested too deeply")
+                raise Refused(b"LIMIT", "the parentheses are nested too deeply")
             self._stack.append(_Open(b"("))
             return None
         if self._cursor.remaining_match(_SET) is not None:
@@ -349,7 +349,7 @@ class _Reader:
             self._stack.pop()
             key, depth = _combined(top)
             if depth > DEPTH_MAX:
-                raise ProtocolError("the search keys are nested too deeply")
+                raise Refused(b"LIMIT", "the search keys are nested too deeply")
 
     def _completed(self, top: _Open) -> bool:
         """Whether the innermost open key has all its operands; if not, stand before the next."""

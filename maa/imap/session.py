@@ -267,7 +267,7 @@ class Session:
             if error.status == b"BAD":
                 self._bads += 1
                 if self._bads >= (BAD_MAX if self.logged_in else BAD_BEFORE_LOGIN_MAX):
-                    self._last_words = untagged(b"BYE", None, b"Too many bad commands")
+                    self._last_words = untagged(b"BYE", b"CLIENTBUG", b"Too many bad commands")
         except MailboxGone:
             # The numbers the client knows have no meaning any more (R058).
             self._last_words = untagged(b"BYE", None, b"The selected mailbox is gone")
@@ -276,7 +276,7 @@ class Session:
             yield tagged(tag, b"NO", *failure(error))
         except Exception:  # noqa: BLE001 - our bug, whatever it is; it must not take others along
             yield tagged(tag, b"NO", b"SERVERBUG", self._reported())
-            self._last_words = untagged(b"BYE", None, b"Internal error")
+            self._last_words = untagged(b"BYE", b"SERVERBUG", b"Internal error")
 
     def _reported(self) -> bytes:
         """Log the present exception; the reference under which it stands there."""

@@ -10,7 +10,7 @@ from maa.conversation import SLOW, Step
 from maa.imap.commands import Search
 from maa.imap.grammar import Cursor
 from maa.imap.matching import matching
-from maa.imap.responses import ProtocolError
+from maa.imap.responses import ProtocolError, Refused
 from maa.imap.search import answered
 from maa.imap.search_keys import parse_program
 from maa.imap.search_results import parse_return
@@ -67,7 +67,7 @@ def _criteria(cursor: Cursor) -> tuple[Criterion, ...]:
             raise ProtocolError("an unknown sort criterion") from None
         found.append(Criterion(key, reverse))
         if len(found) > CRITERIA_MAX:
-            raise ProtocolError(f"more than {CRITERIA_MAX} sort criteria")
+            raise Refused(b"LIMIT", f"more than {CRITERIA_MAX} sort criteria")
     return tuple(found)
 
 

@@ -97,6 +97,8 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.LockTimeout: (b"IN-USE", b"maildrop is locked by another program"),
     store.MessageGone: (None, b"The message was removed meanwhile"),
     store.MailboxGone: (b"SYS/TEMP", b"The mailbox was removed meanwhile"),
+    store.Damaged: (b"SYS/PERM", b"The mailbox cannot be read until it is repaired"),
+    store.NotPermitted: (b"SYS/PERM", b"The mailbox may not be read"),
     store.NewerIndex: (b"SYS/PERM", b"The mailbox cannot be reached until it is repaired"),
     store.MailboxNotFound: (b"SYS/PERM", b"There is no mailbox"),
     store.NotSelectable: (b"SYS/PERM", b"There is no mailbox"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import Final
+
 
 class StoreError(Exception):
     """Something about a mailbox, a message or the disk that the client is to hear of."""
@@ -33,10 +36,6 @@ class CannotChange(StoreError):
 
 class UseRefused(CannotChange):
     """The special use cannot be given: unknown here, or another mailbox has it (RFC 6154 §3)."""
-
-
-class ReadOnly(StoreError):
-    """The mailbox may be read only."""
 
 
 class MessageGone(StoreError):
@@ -71,5 +70,25 @@ class Unavailable(StoreError):
     """The disk or the index failed; the operator can find the cause in the log."""
 
 
+class NotPermitted(Unavailable):
+    """The system does not let the user do this: the rights of a file, or a read-only disk."""
+
+
+class Damaged(Unavailable):
+    """What is on the disk is not what it should be, and is left alone."""
+
+
 class NewerIndex(Unavailable):
     """The index was written by a newer maa, and is left alone."""
+
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def of_system(error: OSError, where: str) -> StoreError:
+    """What an error of the system means for the mail at a place."""
+    text = f"{where}: {error.strerror}"
+    if error.errno in _FULL:
+        return NoSpace(text)
+    return NotPermitted(text) if error.errno in _FORBIDDEN else Unavailable(text)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from maa.store import names
-from maa.store.errors import CannotChange, MailboxNotFound, NoSpace, Unavailable
+from maa.store.errors import CannotChange, MailboxNotFound, NoSpace, of_system
 from maa.store.maildir import flush_directory
 
 _PARTS: Final = ("cur", "new", "tmp")
@@ -193,7 +193,7 @@ def disk_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"{path}: {error.strerror}") from error
-        _log.error("mail in %s: %s", path, error)
-        raise Unavailable(f"{path}: {error.strerror}") from error
+        found = of_system(error, path)
+        if not isinstance(found, NoSpace):
+            _log.error("mail in %s: %s", path, error)
+        raise found from error

@@ -29,7 +29,7 @@ from typing import Final
 
 from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.message.octets import SMALL
-from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable
+from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable, of_system
 from maa.store.maildirsize import Share, Weighed, deleted, named_octets, sized, unsized
 from maa.store.maildrop import Arrival, Maildrop, Removal, Scan
 from maa.store.writers import is_being_written, is_recent, is_whole
@@ -505,8 +505,7 @@ def _translated(path: str) -> Iterator[None]:
 def _store_error(path: str, error: OSError) -> StoreError:
     if isinstance(error, FileNotFoundError):
         return MessageGone(f"{path}: not there")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _log.warning("maildir %s: %s", path, error.strerror)
-        return NoSpace(f"{path}: {error.strerror}")
-    _log.error("maildir %s: %s", path, error)
-    return Unavailable(f"{path}: {error.strerror}")
+    found = of_system(error, path)
+    level = logging.WARNING if isinstance(found, NoSpace) else logging.ERROR
+    _log.log(level, "maildir %s: %s", path, error)
+    return found

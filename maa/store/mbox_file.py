@@ -10,7 +10,6 @@ Beside the file, in the account's state directory, lies all that is ours: `mbox/
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
 import os
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from maa.store.errors import LockTimeout, MessageGone, NoSpace, Unavailable
+from maa.store.errors import Damaged, LockTimeout, MessageGone, NoSpace, Unavailable, of_system
 from maa.store.locks import Locks, touch_dotlock
 from maa.store.maildir import flush_directory
 from maa.store.mbox_journal import Extent, Journal
@@ -243,11 +242,11 @@ def translated(path: str) -> Iterator[None]:
         yield
     except NotMbox as error:
         _log.error("%s is not an mbox: %s", path, error)
-        raise Unavailable(f"{path} is not an mbox") from error
+        raise Damaged(f"{path} is not an mbox") from error
     except FileNotFoundError as error:
         raise MessageGone(f"{path}: not there") from error
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpace(f"{path}: {error.strerror}") from error
-        _log.error("mbox %s: %s", path, error)
-        raise Unavailable(f"{path}: {error.strerror}") from error
+        found = of_system(error, path)
+        if not isinstance(found, NoSpace):
+            _log.error("mbox %s: %s", path, error)
+        raise found from error

@@ -11,7 +11,7 @@ import secrets
 from importlib import resources
 from pathlib import Path
 
-from maa.store.errors import NewerIndex, Unavailable
+from maa.store.errors import Damaged, NewerIndex
 from maa.store.sqlite import Database
 
 SCHEMA = 3
@@ -73,7 +73,7 @@ def checked_schema(database: Database) -> int:
         )
         raise NewerIndex(f"{database.path} has schema {found}, this maa knows {SCHEMA}")
     if not found:
-        raise Unavailable(f"{database.path} does not say which schema it has")
+        raise Damaged(f"{database.path} does not say which schema it has")
     return found
 
 

@@ -92,7 +92,7 @@ def test_R012_nul_needs_a_literal8(make_world: World, mbox: bool, octets: int) -
     message = b"a: b\r\n\r\n" + b"y" * octets + b"\0\r\n"
     client.ask(b"s SELECT INBOX")
     refused = client.ask(b"a APPEND INBOX {%d+}\r\n%b" % (len(message), message))
-    assert refused.startswith(b"a BAD ")
+    assert refused.startswith(b"a BAD [CLIENTBUG] ")
     taken = client.ask(b"b APPEND INBOX ~{%d+}\r\n%b" % (len(message), message))
     assert b"* 1 EXISTS" in taken and b"b OK [APPENDUID " in taken
     # BODY cannot have it, BINARY can (R156).

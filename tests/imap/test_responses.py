@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+
 import pytest
 
 from maa.auth import errors as auth
@@ -75,6 +78,12 @@ def test_R022_text_for_people_is_one_line_of_ascii(text: str, sent: bytes) -> No
         (auth.AuthUnavailable("x"), b"UNAVAILABLE"),
         (auth.Expired("x"), b"EXPIRED"),
         (store.NewerIndex("x"), b"CONTACTADMIN"),
+        (store.Damaged("x"), b"CORRUPTION"),
+        (store.of_system(OSError(errno.EACCES, "no"), "x"), b"NOPERM"),
+        (store.of_system(OSError(errno.EROFS, "no"), "x"), b"NOPERM"),
+        (store.of_system(OSError(errno.ENOSPC, "no"), "x"), b"OVERQUOTA"),
+        (store.of_system(OSError(errno.EDQUOT, "no"), "x"), b"OVERQUOTA"),
+        (store.of_system(OSError(errno.EIO, "no"), "x"), b"UNAVAILABLE"),
     ],
 )
 def test_R033_errors_have_response_codes(error: Exception, code: bytes) -> None:
@@ -90,3 +99,17 @@ def test_every_error_of_the_store_and_of_authentication_has_an_answer() -> None:
             proper = isinstance(kind, type) and issubclass(kind, base) and kind is not base
             if proper and kind is not store.MailboxGone:
                 assert kind in responses.FAILURES
+
+
+def test_every_refusal_has_a_code_that_is_documented(pytestconfig: pytest.Config) -> None:
+    """RFC 5530: what programs are told is part of the interface."""
+    documented = set(re.findall(r"^\| `([A-Z0-9-]+)` ", _section(pytestconfig), re.MULTILINE))
+    said = {code.decode() for code, _ in responses.FAILURES.values() if code is not None}
+    for path in (pytestconfig.rootpath / "maa" / "imap").glob("*.py"):
+        said |= set(re.findall(r'Refused\(\s*b"([A-Z0-9-]+)"', path.read_text("utf-8")))
+    assert said - documented == set()
+
+
+def _section(config: pytest.Config) -> str:
+    text = (config.rootpath / "docs" / "supported.md").read_text("utf-8")
+    return text.split("### Response codes", 1)[1].split("\n## ", 1)[0]

@@ -188,7 +188,9 @@ def test_R120_append_stores_octets_as_given(make_world: World) -> None:
 def test_R222_lines_before_login_are_short_and_later_long(make_world: World) -> None:
     world = make_world()
     client = stranger(world)
-    assert client.ask(b"a LOGIN joe " + b"x" * 9000).startswith(b"a BAD the line is too long")
+    assert client.ask(b"a LOGIN joe " + b"x" * 9000).startswith(
+        b"a BAD [CLIENTBUG] the line is too long"
+    )
     assert client.ask(b"b NOOP") == b"b OK NOOP completed\r\n"
     user = world.client(1)
     user.ask(b"a SELECT INBOX")
@@ -198,7 +200,7 @@ def test_R222_lines_before_login_are_short_and_later_long(make_world: World) -> 
         b"b OK STORE completed\r\n"
     )
     answer = user.ask(b"c UID STORE %b,%b FLAGS (\\Seen)" % (numbers, numbers))
-    assert answer == b"c BAD the line is too long\r\n"
+    assert answer == b"c BAD [CLIENTBUG] the line is too long\r\n"
 
 
 def test_R031_sasl_lines_before_login_may_have_12_kib(make_world: World) -> None:
@@ -206,17 +208,23 @@ def test_R031_sasl_lines_before_login_may_have_12_kib(make_world: World) -> None
     token = b"A" * 12_288
     answer = client.ask(b"a AUTHENTICATE GSSAPI " + token)
     assert answer == b"a NO [CANNOT] this mechanism is not offered\r\n"
-    assert client.ask(b"b AUTHENTICATE PLAIN " + token) == b"b BAD not a PLAIN response\r\n"
+    assert (
+        client.ask(b"b AUTHENTICATE PLAIN " + token)
+        == b"b BAD [CLIENTBUG] not a PLAIN response\r\n"
+    )
     assert client.ask(b"c AUTHENTICATE PLAIN") == b"+ \r\n"
-    assert client.ask(token) == b"c BAD not a PLAIN response\r\n"
-    assert client.ask(b"d AUTHENTICATE PLAIN " + b"A" * 20_000) == b"d BAD the line is too long\r\n"
+    assert client.ask(token) == b"c BAD [CLIENTBUG] not a PLAIN response\r\n"
+    assert (
+        client.ask(b"d AUTHENTICATE PLAIN " + b"A" * 20_000)
+        == b"d BAD [CLIENTBUG] the line is too long\r\n"
+    )
 
 
 def test_R005_bare_lf_is_bad_unless_allowed(make_world: World) -> None:
     world = make_world()
     client = stranger(world)
     client.feed(b"a NOOP\n")
-    assert client.take() == b"a BAD a line must end with CRLF\r\n"
+    assert client.take() == b"a BAD [CLIENTBUG] a line must end with CRLF\r\n"
     lax = SessionClient(world, world.peer, replace(world.settings, bare_lf=True))
     lax.take()
     lax.feed(b"a NOOP\n")
@@ -226,7 +234,7 @@ def test_R005_bare_lf_is_bad_unless_allowed(make_world: World) -> None:
 def test_R223_the_text_behind_a_literal_is_bounded_too(make_world: World) -> None:
     client = make_world().client(1)
     answer = client.ask(b"a SELECT {5+}\r\nINBOX" + b"x" * 70_000)
-    assert answer == b"a BAD the line is too long\r\n"
+    assert answer == b"a BAD [CLIENTBUG] the line is too long\r\n"
 
 
 def test_a_poke_may_come_between_the_chunks_of_a_literal(make_world: World) -> None:
@@ -421,3 +429,11 @@ def shared_world(make_world: World) -> SessionWorld:
     world = make_world()
     assert isinstance(world.client(1).session, Session)
     return world
+
+
+def test_what_is_no_mbox_is_said_to_be_damaged(make_world: World) -> None:
+    world = make_world(messages=[], mbox=True)
+    assert world.spool is not None
+    world.spool.write_bytes(b"\x7fELF no mail at all\n")
+    assert world.client(1).ask(b"a SELECT INBOX").startswith(b"a NO [CORRUPTION] ")
+    assert world.spool.read_bytes() == b"\x7fELF no mail at all\n"

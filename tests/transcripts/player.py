@@ -200,6 +200,7 @@ def check(client: Client, expected: list[str], known: Known) -> None:
             seen.append(line)
             if matches(pattern, line, known):
                 break
+            assert line != CLOSED, _report("the end", pattern, seen)  # nothing will follow
             assert skipping, _report("another line", pattern, seen)
         skipping = False
     while skipping and client.line() is not None:
