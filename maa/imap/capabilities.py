@@ -69,6 +69,7 @@ CAPABILITIES: Final = (
     Capability(b"UTF8=ACCEPT", "RFC 6855"),
     Capability(b"MULTIAPPEND", "RFC 3502"),
     Capability(b"REPLACE", "RFC 8508"),
+    Capability(b"INPROGRESS", "RFC 9585"),
     Capability(b"APPENDLIMIT", "RFC 7889"),
 )
 BEFORE_LOGIN: Final = tuple(row.name for row in CAPABILITIES if row.before)

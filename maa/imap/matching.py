@@ -20,6 +20,7 @@ from typing import Final
 from maa.conversation import SLOW, Step
 from maa.imap import facts
 from maa.imap.indexed import detailed, modified, threaded
+from maa.imap.inprogress import Working
 from maa.imap.message_sets import RANGES_AT_ONCE, matching_positions
 from maa.imap.search_keys import (
     All,
@@ -60,7 +61,7 @@ _AT_ONCE_IN_MEMORY: Final = 50_000
 """Messages times conditions: more of them take longer than the reactor may be held (R249)."""
 
 
-def matching(state: Selected, key: Key) -> Generator[Step, None, list[int]]:
+def matching(state: Selected, key: Key) -> Generator[Step | Working, None, list[int]]:
     """The positions of the messages that meet the key, ascending."""
     job = _Search(state, key)
     yield from job.run()
@@ -123,17 +124,18 @@ class _Search:
         self._open: set[int] = set(range(len(state.view)))
         self._truth: dict[Leaf, set[int]] = {}
         """Of conditions that reading decides: the matches."""
+        self._passed = self._done = self._goal = 0
         self._measures_of: dict[Measure, dict[int, int | None]] = {}
         """Sizes and dates by position, once they are known."""
 
-    def run(self) -> Iterator[Step]:
+    def run(self) -> Iterator[Step | Working]:
         """Decide all messages; the result is in `matched`."""
         many = len(self._open) * len(self._leaves) > _AT_ONCE_IN_MEMORY
         if many or len(self._state.saved.ranges) > RANGES_AT_ONCE:
             yield SLOW
         self._from_memory()
         self._decide()
-        stages: tuple[Callable[[list[Leaf]], Iterator[Step]], ...] = (
+        stages: tuple[Callable[[list[Leaf]], Iterator[Step | Working]], ...] = (
             self._measures,
             self._details,
             self._threads,
@@ -141,6 +143,7 @@ class _Search:
             self._headers,
             self._bodies,
         )
+        self._goal = len(self._view) * sum(any(map(kind, self._leaves)) for kind in _KINDS)
         for stage, kind in zip(stages, _KINDS, strict=True):
             wanted = [leaf for leaf in self._leaves if kind(leaf) and not self._is_known(leaf)]
             if self._open and wanted:
@@ -148,6 +151,8 @@ class _Search:
                     self._truth.update((leaf, set()) for leaf in wanted)
                 yield from stage(wanted)
                 self._decide()
+            if any(map(kind, self._leaves)):
+                self._passed += len(self._view)
 
     def _decide(self) -> None:
         matched, self._open = evaluated(self._key, self._open, self._decided)
@@ -182,8 +187,15 @@ class _Search:
 
     def _batches(self, size: int) -> Iterator[list[int]]:
         ordered = sorted(self._open)
+        closed = len(self._view) - len(ordered)
         for start in range(0, len(ordered), size):
+            self._done = max(self._done, self._passed + closed + start)
             yield ordered[start : start + size]
+
+    @property
+    def _working(self) -> Working:
+        """SLOW, with the messages that have gone through a stage, of all in all stages."""
+        return Working(self._done, self._goal)
 
     def _uids(self, positions: Sequence[int]) -> list[int]:
         uids = self._view.uids
@@ -197,32 +209,32 @@ class _Search:
             if values is not None:
                 self._measures_of[measure] = values
 
-    def _measures(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _measures(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         for measure in _measures_in(wanted):
             mailbox = self._mailbox
             ask = mailbox.sizes if measure is Measure.SIZE else mailbox.internal_dates
             values = self._measures_of[measure] = {}
             for positions in self._batches(_BATCH):
-                yield SLOW
+                yield self._working
                 values.update(zip(positions, ask(self._uids(positions)), strict=True))
 
-    def _details(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _details(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         for positions in self._batches(_BATCH):
-            yield SLOW
+            yield self._working
             uids = dict(zip(positions, self._uids(positions), strict=True))
             for leaf, matches in detailed(wanted, self._mailbox, uids):
                 self._truth[leaf] |= matches
 
-    def _threads(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _threads(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         for positions in self._batches(_BATCH):
-            yield SLOW
+            yield self._working
             uids = dict(zip(positions, self._uids(positions), strict=True))
             for leaf, matches in threaded(wanted, self._mailbox, uids, self._heads):
                 self._truth[leaf] |= matches
 
-    def _header_texts(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _header_texts(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         for positions in self._batches(_BATCH):
-            yield SLOW
+            yield self._working
             cached = self._mailbox.cached(facts.HEADER_TEXT, self._uids(positions))
             fresh: dict[int, bytes] = {}
             missing = []
@@ -261,22 +273,22 @@ class _Search:
                     yield position, head
             left = left[len(found) :]
 
-    def _headers(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _headers(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         for positions in self._batches(_BATCH):
-            yield SLOW
+            yield self._working
             for some in _parts(positions, _HEADS_AT_ONCE):
                 raw = dict(self._heads(some))
                 for leaf in wanted:
                     if isinstance(leaf, InHeader):
                         self._truth[leaf] |= facts.in_headers(leaf, raw)
 
-    def _bodies(self, wanted: Sequence[Leaf]) -> Iterator[Step]:
+    def _bodies(self, wanted: Sequence[Leaf]) -> Iterator[Step | Working]:
         needles = [(leaf, folded(leaf.text)) for leaf in wanted if isinstance(leaf, InMessage)]
         for leaf, needle in list(needles):
             if not needle:  # the empty text is everywhere
                 self._truth[leaf] |= self._open
         for positions in self._batches(_BATCH):
-            yield SLOW
+            yield self._working
             uids = self._uids(positions)
             structures = self._mailbox.cached(STRUCTURE, uids)
             place = dict(zip(uids, positions, strict=True))
@@ -297,7 +309,7 @@ class _Search:
                 self._unreadable(place[uid] for uid, _ in opened if uid not in read)
                 if octets >= _READ_AT_ONCE_OCTETS:
                     octets = 0
-                    yield SLOW
+                    yield self._working
             if fresh:
                 self._mailbox.remember(STRUCTURE, fresh)
 
@@ -307,7 +319,7 @@ class _Search:
         wire: Wire,
         structure: bytes | None,
         needles: Sequence[tuple[InMessage, str]],
-    ) -> Generator[Step, None, bytes | None]:
+    ) -> Generator[Step | Working, None, bytes | None]:
         """Look for texts in one message; its structure, if it was not known."""
         content = Content(wire, packed_parts(structure))
         left = list(needles)
@@ -324,7 +336,7 @@ class _Search:
                 if not left:
                     break
                 if not isinstance(wire, WireBytes):
-                    yield SLOW
+                    yield self._working
             return content.structure() if content.is_scanned else None
         except OSError as error:
             _log.warning("a message cannot be searched: %s", error)

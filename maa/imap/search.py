@@ -10,6 +10,7 @@ from maa.conversation import Step
 from maa.imap.commands import Search
 from maa.imap.enabling import condstore
 from maa.imap.indexed import asks_modseq, greatest_modseq
+from maa.imap.inprogress import Working, told
 from maa.imap.matching import leaves, matching
 from maa.imap.message_sets import saved
 from maa.imap.responses import ProtocolError, failure
@@ -19,7 +20,7 @@ from maa.imap.states import Answer, Done, Selected
 from maa.message.numbers import NOTHING
 from maa.store.errors import MailboxGone, StoreError
 
-Found = Generator[Step, None, Sequence[int]]
+Found = Generator[Step | Working, None, Sequence[int]]
 """Positions of messages in the order of the answer."""
 
 _BADCHARSET: Final = (
@@ -51,17 +52,17 @@ def answered(state: Selected, command: Search, name: bytes, found: Found) -> Ans
     if tells_modseq:
         state = yield from condstore(state)
     try:
-        positions = yield from found
+        positions = yield from told(command.tag, found)
     except MailboxGone:
         raise
     except StoreError as error:
         code, text = failure(error)
         return Done(_unsaved(state, saves), text, code, b"NO")
-    told = positions if options is None else options.kept(positions)
+    kept = positions if options is None else options.kept(positions)
     if saves:
-        state = replace(state, saved=saved(state.view.uids, told))
+        state = replace(state, saved=saved(state.view.uids, kept))
     numbers = numbered(state, positions, command.by_uid)
-    modseq = greatest_modseq(state.view, told) if tells_modseq and told else None
+    modseq = greatest_modseq(state.view, kept) if tells_modseq and kept else None
     if options is None:
         yield from plain(name, numbers, modseq)
     else:

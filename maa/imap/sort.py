@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from maa.conversation import SLOW, Step
+from maa.conversation import SLOW
 from maa.imap.commands import Search
 from maa.imap.grammar import Cursor
 from maa.imap.matching import matching
 from maa.imap.responses import ProtocolError, Refused
-from maa.imap.search import answered
+from maa.imap.search import Found, answered
 from maa.imap.search_keys import parse_program
 from maa.imap.search_results import parse_return
 from maa.imap.sort_columns import SortKey, columns
@@ -76,7 +75,7 @@ def sort(state: Selected, command: Sort) -> Answer:
     return (yield from answered(state, command, b"SORT", _sorted(state, command)))
 
 
-def _sorted(state: Selected, command: Sort) -> Generator[Step, None, Sequence[int]]:
+def _sorted(state: Selected, command: Sort) -> Found:
     found = yield from matching(state, command.key)
     keys = dict.fromkeys(criterion.key for criterion in command.criteria)
     by = yield from columns(state, keys, found)

@@ -12,6 +12,7 @@ from typing import Final
 from maa.conversation import SLOW, Step
 from maa.imap.commands import Search
 from maa.imap.grammar import Cursor
+from maa.imap.inprogress import told
 from maa.imap.matching import matching
 from maa.imap.responses import ProtocolError
 from maa.imap.search import bad_charset, numbered
@@ -65,14 +66,14 @@ def thread(state: Selected, command: Thread) -> Answer:
     """The messages that match, in threads (R191)."""
     if not known_charset(command.charset):
         return bad_charset(state)
-    found = yield from matching(state, command.key)
+    found = yield from told(command.tag, matching(state, command.key))
     view, memo = state.view, state.mailbox.memo
     # Clients ask the same again whenever they show another part of a list.
     digest = blake2b(array("I", found), digest_size=16).hexdigest()
     name = f"{command.algorithm.name} {command.by_uid} {digest}"
     known = memo.get(view.uids, name)
     if not isinstance(known, bytes):
-        forest, complete = yield from _forest(state, command.algorithm, found)
+        forest, complete = yield from told(command.tag, _forest(state, command.algorithm, found))
         pieces: list[bytes] = []
         for piece in threads(forest, numbered(state, found, command.by_uid)):
             if pieces:
