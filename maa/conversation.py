@@ -138,6 +138,12 @@ class Conversation(Protocol):
     def poke(self) -> None:
         """Note that the selected mailbox changed: a session in IDLE looks again in `steps`."""
 
+    def keepalive_at(self, now: float) -> float:
+        """When `keep_alive` is due next, always after `now`; infinity where it never is."""
+
+    def keep_alive(self) -> None:
+        """Note that the time has come: `steps` says a word if the client may have one (R073)."""
+
     def secured(self) -> None:
         """TLS has begun after START_TLS: forget what was learned and buffered before (R026)."""
 

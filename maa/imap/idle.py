@@ -6,7 +6,17 @@ from collections.abc import Generator
 
 from maa.imap.commands import Plain
 from maa.imap.notify import pushed
-from maa.imap.states import POKE, WAIT, Answer, Authenticated, Done, Input, Said, Selected
+from maa.imap.states import (
+    KEEPALIVE,
+    POKE,
+    WAIT,
+    Answer,
+    Authenticated,
+    Done,
+    Input,
+    Said,
+    Selected,
+)
 from maa.imap.updates import caught_up, refreshed
 from maa.store.errors import MailboxGone
 
@@ -23,7 +33,7 @@ def idle(state: User, command: Plain) -> Answer:
     else:
         heard = POKE
         while heard is POKE:
-            heard = yield WAIT
+            heard = yield from _heard()
     return _ended(state, heard)
 
 
@@ -35,7 +45,7 @@ def _notified(state: User) -> Idled:
     heard: Input | None = POKE
     while heard is POKE:
         state = yield from pushed(state, idling=True)
-        heard = yield WAIT
+        heard = yield from _heard()
     return state, heard
 
 
@@ -47,7 +57,7 @@ def _told(state: Selected) -> Idled:
         state = yield from caught_up(state, expunges=True)
         # A poke comes after `mailbox` has looked at the disk, once for all its listeners:
         # what is left to do here is in memory, so thousands may idle.
-        while (heard := (yield WAIT)) is POKE:
+        while (heard := (yield from _heard())) is POKE:
             if mailbox.gone:
                 raise MailboxGone(mailbox.name)
             if state.view.stale:
@@ -55,6 +65,13 @@ def _told(state: Selected) -> Idled:
     finally:
         mailbox.unlisten(wake)
     return state, heard
+
+
+def _heard() -> Generator[Said, Input | None, Input | None]:
+    """A poke, or what the client says; now and then a word lest the way to it be forgotten."""
+    while (heard := (yield WAIT)) is KEEPALIVE:
+        yield b"* OK Still here\r\n"
+    return heard
 
 
 def _ended(state: User, heard: Input | None) -> Done:

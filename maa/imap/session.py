@@ -28,6 +28,7 @@ import re
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
@@ -37,9 +38,11 @@ from maa.imap.capabilities import capabilities
 from maa.imap.commands import Command
 from maa.imap.frames import Framer
 from maa.imap.grammar import Cursor, StringMissing
+from maa.imap.keepalive import next_moment
 from maa.imap.responses import ProtocolError, Refused, failure, human, tagged, untagged
 from maa.imap.states import (
     GO_AHEAD,
+    KEEPALIVE,
     POKE,
     WAIT,
     Authenticated,
@@ -92,8 +95,8 @@ class Session:
     """A `Conversation` that speaks IMAP."""
 
     __slots__ = (
-        "_announced", "_bads", "_connection", "_frames", "_handshaking", "_last_words",
-        "_life", "_line_ended", "_poked", "_state",
+        "_announced", "_bads", "_connection", "_frames", "_handshaking", "_keepalive",
+        "_last_words", "_life", "_line_ended", "_poked", "_state",
     )  # fmt: skip
 
     def __init__(
@@ -107,7 +110,7 @@ class Session:
         self._connection = Connection(accounts, authenticator, peer, settings, wake)
         self._state: State = NotAuthenticated(self._connection)
         self._frames = Framer(SASL_LINE_OCTETS, settings.bare_lf)
-        self._poked = False
+        self._poked = self._keepalive = False
         self._announced: Literal | None = None
         """The literal that ended the last line, neither asked for nor refused yet."""
         self._line_ended = True
@@ -182,6 +185,17 @@ class Session:
         """Have IDLE look again."""
         self._poked = True
 
+    def keepalive_at(self, now: float) -> float:
+        """When IDLE says a word next (R073, L-28)."""
+        state = self._state
+        if not isinstance(state, Authenticated | Selected):
+            return inf
+        return next_moment(state.connection, state.account.user.name, now)
+
+    def keep_alive(self) -> None:
+        """Have IDLE say a word."""
+        self._keepalive = True
+
     def secured(self) -> None:
         """Begin anew under TLS (R025)."""
         peer = replace(self._connection.peer, tls=True)
@@ -214,6 +228,9 @@ class Session:
         if self._poked:
             self._poked = False
             return POKE
+        if self._keepalive:
+            self._keepalive = False
+            return KEEPALIVE
         heard = self._frames.next()
         if type(heard) is Line:
             self._announced = heard.literal

@@ -41,6 +41,8 @@ class ImapSettings:
     """Silence allowed before login (R038)."""
     idle_seconds: float = 31 * 60
     """Silence allowed after login; IDLE is renewed every 29 minutes (RFC 2177 §3)."""
+    keepalive_seconds: float = 29 * 60
+    """IDLE is never silent for longer; 0 means that it may be (R073)."""
     bare_lf: bool = False
     """Take LF alone as a line end, for people with telnet (R005)."""
 
@@ -175,6 +177,13 @@ class Poke(Enum):
     POKE = "poke"
 
 
+class Tick(Enum):
+    """Time has passed."""
+
+    KEEPALIVE = "keepalive"
+    """If nothing else is said now, the connection may be forgotten on its way (R073)."""
+
+
 class Wait(Enum):
     """What a handler asks of its session."""
 
@@ -185,10 +194,11 @@ class Wait(Enum):
 
 
 POKE: Final = Poke.POKE
+KEEPALIVE: Final = Tick.KEEPALIVE
 WAIT: Final = Wait.WAIT
 GO_AHEAD: Final = Wait.GO_AHEAD
 
-Input = Line | LiteralChunk | Poke
+Input = Line | LiteralChunk | Poke | Tick
 
 
 class Done(NamedTuple):

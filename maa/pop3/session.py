@@ -20,6 +20,7 @@ import logging
 import secrets
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from maa.auth.errors import AuthError
@@ -123,6 +124,13 @@ class Session:
 
     def poke(self) -> None:
         """Nothing to do: a POP3 session does not see changes (R202)."""
+
+    def keepalive_at(self, now: float) -> float:
+        """Never: the server says nothing that was not asked for (RFC 1939 §3)."""
+        return inf
+
+    def keep_alive(self) -> None:
+        """Nothing to do."""
 
     def secured(self) -> None:
         """Begin anew under TLS (R215)."""

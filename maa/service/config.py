@@ -128,6 +128,7 @@ class Limits:
     sessions_per_device: int = 50
     failed_logins_per_address: int = 20
     failed_logins_per_account: int = 10
+    keepalive_minutes: int = 29
     exempt: Networks = LOOPBACK
 
 

@@ -62,6 +62,9 @@ class Factories:
             starttls=tls is not None,
             plaintext_login=self.config.tls.plaintext_login,
         )
+        if isinstance(settings, ImapSettings):
+            limits = self.config.limits
+            settings = replace(settings, keepalive_seconds=60 * limits.keepalive_minutes)
         if clients == "required":
             # Who did not begin TLS showed no certificate.
             settings = replace(settings, plaintext_login="never")

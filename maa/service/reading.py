@@ -36,6 +36,8 @@ from maa.store.places import Place, checked_template
 WORKERS_MAX: Final = 256
 COUNT_MAX: Final = 1_000_000
 PORT_MAX: Final = 65535
+KEEPALIVE_MINUTES_MAX: Final = 29
+"""Clients renew IDLE after 29 minutes (RFC 2177 §3)."""
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 _ENDPOINTS: Final = (
     'a list of Twisted endpoint strings, such as ["tcp:143", "tcp6:143:interface=\\:\\:1"], or of '
@@ -280,6 +282,12 @@ def _place(value: Any, folder: Path) -> str:
     return value
 
 
+def _keepalive(value: Any, folder: Path) -> int:
+    if type(value) is not int or not 0 <= value <= KEEPALIVE_MINUTES_MAX:
+        raise _Bad(f"minutes from 1 to {KEEPALIVE_MINUTES_MAX}, or 0 for never")
+    return value
+
+
 def _quota(value: Any, folder: Path) -> str:
     try:
         quota(value if isinstance(value, str) else "")
@@ -340,6 +348,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "sessions_per_device": _count,
         "failed_logins_per_address": _count,
         "failed_logins_per_account": _count,
+        "keepalive_minutes": _keepalive,
         "exempt": _networks,
     },
 }

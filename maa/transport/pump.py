@@ -20,6 +20,7 @@ Where the step is taken follows from `_place`:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import inf
 from typing import Final
 
 from twisted.internet.interfaces import (
@@ -68,9 +69,9 @@ class Pump:
 
     __slots__ = (
         "__weakref__", "_accepted", "_begun_tls", "_conversation", "_converse",
-        "_ended_input", "_farewell", "_place", "_poked", "_refusal", "_sessions", "_since",
-        "_slot", "_slow", "_steps", "_stop", "_stranger", "_stream", "_timer", "_tls", "address",
-        "factory", "owner", "transport",
+        "_ended_input", "_farewell", "_keepalive", "_place", "_poked", "_refusal", "_sessions",
+        "_since", "_slot", "_slow", "_steps", "_stop", "_stranger", "_stream", "_timer", "_tls",
+        "address", "factory", "owner", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -94,6 +95,7 @@ class Pump:
         self._place: int = READY
         self._timer: Timer | None = None
         self._slot = 0
+        self._keepalive = inf
         self._slow = self._poked = self._farewell = self._ended_input = False
         self._stop = b""
         self._stranger = True
@@ -229,6 +231,8 @@ class Pump:
         if self._place is LOST or self._conversation is None:
             return
         if now < self._deadline():
+            if now >= self._keepalive and self._place is READY and self._steps is None:
+                self._keep_alive()
             self._watch(now)
         elif self._begun_tls is not None or self._place is CLOSING or self._stream.full:
             self._sessions.counters.stalled += 1
@@ -241,6 +245,14 @@ class Pump:
             self.go()
         else:
             self._watch(now)
+
+    def _keep_alive(self) -> None:
+        """Let a silent conversation say a word; from memory, so it needs no thread."""
+        conversation = self._conversation
+        assert conversation is not None
+        conversation.keep_alive()
+        self._steps = iter(conversation.steps())
+        self.go()
 
     def _tls_facts(self) -> TlsFacts | None:
         return tls_facts(self.transport)
@@ -315,6 +327,7 @@ class Pump:
             self._stranger = False
             self.owner = self._conversation.owner
             self._sessions.welcome(self, self.address)
+            self._watch(self._sessions.seconds())
         if asked is Slice.END:
             self._steps = None
         elif asked is SLOW:
@@ -410,7 +423,9 @@ class Pump:
 
     def _watch(self, now: float) -> None:
         """Be looked at when the deadline comes, or in a minute: it may come nearer meanwhile."""
-        wheel = self._sessions.wheel
+        wheel, conversation = self._sessions.wheel, self._conversation
         if self._slot:
             wheel.forget(self, self._slot)
-        self._slot = wheel.watch(self, min(self._deadline(), now + LOOK_AGAIN_SECONDS))
+        self._keepalive = inf if conversation is None else conversation.keepalive_at(now)
+        when = min(self._deadline(), self._keepalive, now + LOOK_AGAIN_SECONDS)
+        self._slot = wheel.watch(self, when)

@@ -98,6 +98,14 @@ class Recorded:
         """Something may have changed."""
         self._inner.poke()
 
+    def keepalive_at(self, now: float) -> float:
+        """As the session has it."""
+        return self._inner.keepalive_at(now)
+
+    def keep_alive(self) -> None:
+        """Time has passed."""
+        self._inner.keep_alive()
+
     def secured(self) -> None:
         """TLS stands; what was half said in the clear was never meant (R026)."""
         if self._recording is not None:

@@ -78,6 +78,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         sessions_per_device = 6
         failed_logins_per_address = 7
         failed_logins_per_account = 8
+        keepalive_minutes = 9
         exempt = ["10.0.0.1"]
         """,
     )
@@ -124,6 +125,7 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         quota = "a lot"
         [limits]
         connections = 0
+        keepalive_minutes = 30
         """,
     )
     assert [line.partition(":")[0] for line in found] == [
@@ -136,6 +138,7 @@ def test_all_faults_are_told_at_once_with_what_is_allowed(tmp_path: Path) -> Non
         "mail.inbox",
         "mail.quota",
         "limits.connections",
+        "limits.keepalive_minutes",
     ]
     assert "'sometimes' is not allowed: one of never, loopback, always" in found[4]
     assert "from 0 (one process per core) to 256" in found[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from math import inf
 
 from maa.conversation import CLOSE, COMPRESS, RESTARTING, SLOW, START_TLS, Delay, Peer, Step
 from maa.transport.lanes import Job, Lane
@@ -47,10 +48,13 @@ class Talk:
     taken: int = 0
     """Slices of `much` that somebody asked for."""
     idling: bool = False
+    keepalive_seconds: float = inf
+    """How often a word is due while idling; at multiples of it."""
     appending: bool = False
     entered: int = 0
     _buffer: bytes = b""
     _poked: bool = False
+    _due: bool = False
 
     @property
     def held_octets(self) -> int:
@@ -68,6 +72,10 @@ class Talk:
             self._poked = False
             if self.idling:
                 yield b"poked\r\n"
+        if self._due:
+            self._due = False
+            if self.idling:
+                yield b"still here\r\n"
         while b"\r\n" in self._buffer:
             line, self._buffer = self._buffer.split(b"\r\n", 1)
             self.heard.append(line.decode())
@@ -76,6 +84,13 @@ class Talk:
 
     def poke(self) -> None:
         self._poked = True
+
+    def keepalive_at(self, now: float) -> float:
+        every = self.keepalive_seconds
+        return inf if every == inf else now + every - now % every
+
+    def keep_alive(self) -> None:
+        self._due = True
 
     def secured(self) -> None:
         self._buffer = b""

@@ -180,6 +180,53 @@ def test_a_connection_lost_during_a_delay_leaves_no_timer(net: Net) -> None:
     assert net.clock.getDelayedCalls() == []
 
 
+def idler(net: Net, every: float) -> Client:
+    client = net.greeted()
+    client.talk.keepalive_seconds = every
+    client.send(b"login\r\n")
+    client.talk.silence_seconds = 1e6
+    client.talk.idling = True
+    return client
+
+
+def test_R073_who_idles_hears_a_word_at_its_moments(net: Net) -> None:
+    client = idler(net, 840)
+    heard = []
+    for _ in range(3000):
+        net.clock.advance(1)
+        if client.wire.take() == b"still here\r\n":
+            heard.append(net.clock.seconds())
+    assert heard == [841, 1681, 2521]  # the first tick after the moment
+    assert not net.users.jobs
+
+
+def test_R073_connections_of_one_moment_speak_in_the_same_turn(net: Net) -> None:
+    clients = []
+    for _ in range(5):
+        clients.append(idler(net, 840))
+        net.clock.pump([1] * 37)
+    net.clock.pump([1] * (841 - 5 * 37 - 1))
+    assert [client.wire.take() for client in clients] == [b""] * 5
+    net.clock.advance(1)
+    assert [client.wire.take() for client in clients] == [b"still here\r\n"] * 5
+    assert not net.users.jobs
+
+
+def test_R073_who_does_not_idle_hears_nothing(net: Net) -> None:
+    client = idler(net, 840)
+    client.talk.idling = False
+    net.clock.pump([1] * 900)
+    assert client.wire.take() == b""
+
+
+def test_R038_a_word_from_the_server_is_no_sign_of_the_client(net: Net) -> None:
+    client = idler(net, 50)
+    client.talk.silence_seconds = 120
+    client.send(b"echo x\r\n")
+    net.clock.pump([1] * 130)
+    assert client.wire.take() == b"still here\r\n" * 2 + b"too slow\r\n"
+
+
 def test_a_poke_reaches_an_idle_session(net: Net) -> None:
     client = net.greeted()
     client.send(b"idle\r\n")
