@@ -10,6 +10,7 @@ Layers; imports go down only, and siblings do not import each other (`make lint`
     message           numbers, flags, octets, headers, MIME structure           pure
     conversation      what a session may ask of the transport
     user              who is logged in
+    quirks            what single clients need
     limits            how much mail there is, and may be
     networks          addresses of clients
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
-from maa import __version__, audit
+from maa import __version__
 from maa.imap.capabilities import capabilities
+from maa.imap.clients import identified
 from maa.imap.commands import Id, Plain
 from maa.imap.responses import parenthesised, string
 from maa.imap.states import (
@@ -16,8 +15,6 @@ from maa.imap.states import (
     LoggedOut,
     Selected,
 )
-
-_log = logging.getLogger(__name__)
 
 
 def capability(state: Live, command: Plain) -> Answer:
@@ -39,16 +36,11 @@ def logout(state: Live, command: Plain) -> Answer:
 
 
 def identification(state: Live, command: Id) -> Answer:
-    """ID: say who we are, note who the client is; it decides nothing (Q-9, L-10, L-11)."""
-    said = " ".join(f"{name!r}={value!r}" for name, value in command.fields)
-    # repr escapes CR and LF, so a client cannot write lines of its own (R228).
-    _log.info("session %s: client %s", state.connection.peer.session, said[:2000])
-    user = state.account.user.name if isinstance(state, Authenticated | Selected) else ""
-    audit.note(audit.CLIENT, state.connection.peer, user, client=said[:2000])
+    """ID: say who we are, note who the client is; it never refuses (Q-9, L-10, L-11)."""
     about = {b"name": b"maa", b"vendor": b"maa"}
     if isinstance(state, Authenticated | Selected):
         # Strangers need not know which version to attack (R042).
         about[b"version"] = __version__.encode("ascii")
     fields = parenthesised(string(word) for pair in about.items() for word in pair)
     yield b"* ID %b\r\n" % fields
-    return Done(state, b"ID completed")
+    return Done(identified(state, command.fields), b"ID completed")

@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from maa.conversation import SLOW, Step
 from maa.imap import derive, render
+from maa.imap.clients import recognised
 from maa.imap.columns import (
     Batch,
     Column,
@@ -72,6 +73,9 @@ def fetch(state: Selected, command: Fetch) -> Answer:
         positions = yield from _changed(view, positions, since)
         items = (*items, Datum.MODSEQ)  # R165
     plan = Plan.of(items, command.by_uid)
+    if plan.telling:
+        state = recognised(state, plan.telling)
+        view = state.view
     progress = Progress(plan, view, state.enabled)
     for start in range(0, len(positions), plan.rows):
         some = positions[start : start + plan.rows]

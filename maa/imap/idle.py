@@ -54,14 +54,14 @@ def _told(state: Selected) -> Idled:
     mailbox.listen(wake)
     try:
         # After listening, so that nothing can happen unnoticed between the two.
-        state = yield from caught_up(state, expunges=True)
+        state = yield from caught_up(state, expunges=True, news=True)
         # A poke comes after `mailbox` has looked at the disk, once for all its listeners:
         # what is left to do here is in memory, so thousands may idle.
         while (heard := (yield from _heard())) is POKE:
             if mailbox.gone:
                 raise MailboxGone(mailbox.name)
             if state.view.stale:
-                state = yield from refreshed(state, expunges=True)
+                state = yield from refreshed(state, expunges=True, news=True)
     finally:
         mailbox.unlisten(wake)
     return state, heard

@@ -16,7 +16,9 @@ from maa.imap.states import Connection
 
 def interval_seconds(connection: Connection) -> float:
     """How long IDLE may be silent; 0 means for ever."""
-    return connection.settings.keepalive_seconds
+    settings = connection.settings
+    mobile = connection.quirks.changes.mobile
+    return settings.mobile_keepalive_seconds if mobile else settings.keepalive_seconds
 
 
 def next_moment(connection: Connection, user: str, now: float) -> float:

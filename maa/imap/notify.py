@@ -108,7 +108,9 @@ def _selected(state: Selected, watching: Watching, group: Group, idling: bool) -
     # Flags that are not asked for come along with what is, so that none is ever lost.
     only_flags = mailbox.snapshot.uids is view.snapshot.uids and not view.gone
     if view.stale and (group.flags or not only_flags):
-        state = yield from refreshed(state, expunges=idling or group.which is Which.SELECTED)
+        state = yield from refreshed(
+            state, expunges=idling or group.which is Which.SELECTED, news=True
+        )
     first = bisect_left(state.view.uids, watching.unfetched(state.view))
     if group.items and first < len(state.view):
         messages = NumberSet(((first + 1, len(state.view)),))

@@ -14,6 +14,7 @@ from maa.imap.responses import flag_list
 from maa.imap.sections import cache_name, needs_head_only
 from maa.imap.states import Enabled
 from maa.message.decoding import UnknownEncoding
+from maa.quirks import TELLING_FIELDS
 from maa.store.errors import MessageGone, StoreError
 from maa.store.view import View
 
@@ -58,6 +59,8 @@ class Plan:
     streams: bool
     """There are such."""
     template: bytes
+    telling: frozenset[bytes]
+    """Header fields that one client alone asks for."""
 
     @classmethod
     def of(cls, asked: tuple[Item, ...], by_uid: bool) -> Plan:
@@ -82,6 +85,7 @@ class Plan:
         )
         streams = any(sections)
         names = tuple(item.answered_as if isinstance(item, Datum) else item.name for item in items)
+        fields = frozenset(f for item in items if isinstance(item, Section) for f in item.fields)
         return cls(
             items,
             by_uid,
@@ -96,6 +100,7 @@ class Plan:
             sections,
             streams,
             render.template(names),
+            frozenset(TELLING_FIELDS & fields),
         )
 
     def complete(self, columns: Sequence[Sequence[bytes | None]]) -> bool:

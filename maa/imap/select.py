@@ -74,6 +74,8 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
     view = mailbox.view(claim_recent=not read_only)
     if enabled.rev2:
         view = view.without_recent()
+    if state.connection.quirks.changes.hold_news:
+        view = replace(view, holds_news=True)
     told = untagged(b"OK", mailbox_id(mailbox.row), b"It stays when the mailbox is renamed")
     yield _described(view, read_only, enabled.rev2) + highest_modseq(view) + told
     if enabled.rev2:

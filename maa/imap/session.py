@@ -361,23 +361,23 @@ class Session:
             return done
         if told is Updates.ALL:
             if state.view.stale or not updates.current(state):
-                state = yield from self._caught_up(state)
+                state = yield from self._caught_up(state, row.tells_news)
         elif state.view.stale:
             by_uid = told is Updates.UID
             expunges = by_uid and not command.keeps_numbers  # RFC 7162 §3.2.10.2
-            state = yield from updates.refreshed(state, expunges, by_uid)
+            state = yield from updates.refreshed(state, expunges, by_uid, row.tells_news)
         done = done if state is done.state else done._replace(state=state)
         if state.enabled.qresync and isinstance(before, Selected):
             done = yield from updates.counted(before, done)
         return done
 
-    def _caught_up(self, state: Selected) -> Part[Selected]:
+    def _caught_up(self, state: Selected, news: bool) -> Part[Selected]:
         """The mailbox as it is now; what cannot be found out now is told later.
 
         The command is done, so it is not refused for that: APPEND would be repeated.
         """
         try:
-            return (yield from updates.caught_up(state, expunges=True))
+            return (yield from updates.caught_up(state, expunges=True, news=news))
         except MailboxGone:
             raise
         except StoreError as error:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from maa.conversation import Peer, Request, Step
 from maa.message.numbers import NOTHING, NumberSet
+from maa.quirks import NONE, Chosen
 
 if TYPE_CHECKING:
     from maa.auth.credentials import Authenticator
@@ -43,6 +44,8 @@ class ImapSettings:
     """Silence allowed after login; IDLE is renewed every 29 minutes (RFC 2177 §3)."""
     keepalive_seconds: float = 29 * 60
     """IDLE is never silent for longer; 0 means that it may be (R073)."""
+    mobile_keepalive_seconds: float = 14 * 60
+    """The same for clients that run on a battery (L-28)."""
     bare_lf: bool = False
     """Take LF alone as a line end, for people with telnet (R005)."""
 
@@ -59,6 +62,8 @@ class Connection:
     """Thread-safe: have the transport call `poke` and `steps`; for `Mailbox.listen`."""
     compressed: bool = False
     """COMPRESS was said (RFC 4978)."""
+    quirks: Chosen = NONE
+    """What is done for this very client."""
     now: Callable[[], float] = time.time
     """Seconds since the epoch, for what is asked relative to it (RFC 5032)."""
 

@@ -40,10 +40,12 @@ def described(
         # What is said here must not run ahead of what the session was told (R115).
         state = yield from caught_up(state, expunges=True)
         snapshot, recent = state.view.snapshot, state.view.recent_count
+        messages = len(state.view)
     else:
         snapshot, recent = mailbox.snapshot, mailbox.recent_unclaimed
+        messages = len(snapshot)
     numbers = {
-        b"MESSAGES": len(snapshot),
+        b"MESSAGES": messages,
         b"RECENT": recent,
         b"UIDNEXT": snapshot.uidnext,
         b"UIDVALIDITY": snapshot.uidvalidity,

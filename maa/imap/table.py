@@ -58,6 +58,8 @@ class Row:
     updates: Updates = Updates.NONE
     streams: bool = False
     """The last literal is not collected: the handler takes it in chunks."""
+    tells_news: bool = False
+    """Tells of arrivals and expunges also those who do not expect them elsewhere (Q-1)."""
 
 
 _ANY = (NotAuthenticated, Authenticated, Selected)
@@ -68,7 +70,7 @@ _NONE, _HELD, _UID, _ALL = Updates.NONE, Updates.HELD, Updates.UID, Updates.ALL
 
 COMMANDS: Final[dict[bytes, Row]] = {
     b"CAPABILITY": Row(commands.plain, _ANY, any_state.capability, _ALL),
-    b"NOOP": Row(commands.plain, _ANY, any_state.noop, _ALL),
+    b"NOOP": Row(commands.plain, _ANY, any_state.noop, _ALL, tells_news=True),
     b"LOGOUT": Row(commands.plain, _ANY, any_state.logout),
     b"ID": Row(commands.identification, _ANY, any_state.identification, _ALL),
     b"STARTTLS": Row(commands.plain, _STRANGER, login.starttls),
@@ -96,11 +98,11 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"UID REPLACE": Row(commands.uid_replace, _IN, append.replace, _UID, streams=True),
     b"IDLE": Row(commands.plain, _USER, idle.idle, _ALL),
     b"NOTIFY": Row(notify_command.notify, _USER, notify.notify, _ALL),
-    b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL),
+    b"CHECK": Row(commands.plain, _IN, selecting.check, _ALL, tells_news=True),
     b"CLOSE": Row(commands.plain, _IN, selecting.close),
     b"UNSELECT": Row(commands.plain, _IN, selecting.unselect),
-    b"EXPUNGE": Row(commands.expunge, _IN, changes.expunge, _ALL),
-    b"UID EXPUNGE": Row(commands.uid_expunge, _IN, changes.expunge, _UID),
+    b"EXPUNGE": Row(commands.expunge, _IN, changes.expunge, _ALL, tells_news=True),
+    b"UID EXPUNGE": Row(commands.uid_expunge, _IN, changes.expunge, _UID, tells_news=True),
     b"SEARCH": Row(commands.search, _IN, search.search, _HELD),
     b"UID SEARCH": Row(commands.uid_search, _IN, search.search, _UID),
     b"SORT": Row(sort.parse, _IN, sort.sort, _HELD),
@@ -113,6 +115,6 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"UID STORE": Row(commands.uid_store, _IN, changes.store, _UID),
     b"COPY": Row(commands.copy, _IN, changes.copy, _ALL),
     b"UID COPY": Row(commands.uid_copy, _IN, changes.copy, _UID),
-    b"MOVE": Row(commands.copy, _IN, changes.move, _ALL),
-    b"UID MOVE": Row(commands.uid_copy, _IN, changes.move, _UID),
+    b"MOVE": Row(commands.copy, _IN, changes.move, _ALL, tells_news=True),
+    b"UID MOVE": Row(commands.uid_copy, _IN, changes.move, _UID, tells_news=True),
 }

@@ -16,7 +16,6 @@ from maa.imap.responses import flag_list, untagged
 from maa.imap.states import Done, Enabled, Input, Said, Selected
 from maa.message.flags import SYSTEM_FLAGS, Flags, interned
 from maa.message.numbers import written
-from maa.store.snapshot import Stored
 from maa.store.view import Arrived, Expunged, KeywordsChanged, Update, View
 
 BATCH = 1000
@@ -93,13 +92,14 @@ def rendered(update: Update, by_uid: bool, read_only: bool, enabled: Enabled) ->
         yield from flag_lines(update.rows, by_uid, enabled)
 
 
-def refreshed(
-    state: Selected, expunges: bool, by_uid: bool = False, mute: Stored | None = None
-) -> Telling:
-    """Tell the changes that memory knows of; none of EXPUNGE where they are held back (R061)."""
+def refreshed(state: Selected, expunges: bool, by_uid: bool = False, news: bool = False) -> Telling:
+    """Tell the changes that memory knows of; none of EXPUNGE where they are held back (R061).
+
+    `news`: here also those clients hear of arrivals and expunges who ask for them (Q-1).
+    """
     if len(state.view) > LARGE:
         yield SLOW
-    view, updates = state.view.refresh(expunges, mute)
+    view, updates = state.view.refresh(expunges, news=news)
     for update in updates:
         yield from rendered(update, by_uid, state.read_only, state.enabled)
     return state if view is state.view else replace(state, view=view)
@@ -131,11 +131,11 @@ def current(state: Selected) -> bool:
     return not state.mailbox.gone and state.mailbox.fresh()
 
 
-def caught_up(state: Selected, expunges: bool, by_uid: bool = False) -> Telling:
+def caught_up(state: Selected, expunges: bool, by_uid: bool = False, news: bool = False) -> Telling:
     """Look at the disk if anything happened there, then tell the changes (R069)."""
     if not current(state):
         yield SLOW
         state.mailbox.sync()
     if not state.view.stale:
         return state
-    return (yield from refreshed(state, expunges, by_uid))
+    return (yield from refreshed(state, expunges, by_uid, news))

@@ -129,6 +129,7 @@ class Limits:
     failed_logins_per_address: int = 20
     failed_logins_per_account: int = 10
     keepalive_minutes: int = 29
+    mobile_keepalive_minutes: int = 14
     exempt: Networks = LOOPBACK
 
 

@@ -64,7 +64,11 @@ class Factories:
         )
         if isinstance(settings, ImapSettings):
             limits = self.config.limits
-            settings = replace(settings, keepalive_seconds=60 * limits.keepalive_minutes)
+            settings = replace(
+                settings,
+                keepalive_seconds=60 * limits.keepalive_minutes,
+                mobile_keepalive_seconds=60 * limits.mobile_keepalive_minutes,
+            )
         if clients == "required":
             # Who did not begin TLS showed no certificate.
             settings = replace(settings, plaintext_login="never")

@@ -349,6 +349,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "failed_logins_per_address": _count,
         "failed_logins_per_account": _count,
         "keepalive_minutes": _keepalive,
+        "mobile_keepalive_minutes": _keepalive,
         "exempt": _networks,
     },
 }

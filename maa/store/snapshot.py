@@ -310,6 +310,17 @@ class Snapshot:
             histogram,
         )  # fmt: skip
 
+    def before(self, uid: int) -> Snapshot:
+        """Without the messages from a UID on, as if none of them had arrived yet."""
+        end = bisect_left(self.uids, uid)
+        counters = replace(self.counters, uidnext=min(uid, self.uidnext))
+        flag_ids = self.flag_ids[:end]
+        return Snapshot(
+            self.uidvalidity, counters, self.table,
+            self.uids[:end], flag_ids, self.modseqs[:end],
+            self.places[:end], self.sizes[:end], self.dates[:end], dict(Counter(flag_ids)),
+        )  # fmt: skip
+
     def without(self, uids: frozenset[int], counters: Counters) -> Snapshot:
         """After messages were expunged."""
         kept = [p for p, uid in enumerate(self.uids) if uid not in uids]

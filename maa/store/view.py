@@ -105,6 +105,8 @@ class View:
     """Expunged, but the client does not know: UID to last flag id and mod-sequence."""
     knows_recent: bool = True
     """The client is told of \\Recent."""
+    holds_news: bool = False
+    """Arrivals and expunges are told only when `refresh` is asked for `news` (Q-1)."""
 
     @classmethod
     def of(cls, source: Source, claims: bool) -> View:
@@ -176,9 +178,13 @@ class View:
         """The flags with \\Recent where this session has it."""
         return interned(flags | {RECENT}) if self.recent.spans and uid in self.recent else flags
 
-    def refresh(self, expunges: bool, mute: Stored | None = None) -> tuple[View, list[Update]]:
+    def refresh(
+        self, expunges: bool, mute: Stored | None = None, news: bool = False
+    ) -> tuple[View, list[Update]]:
         """Catch up with the mailbox; flag changes that are all `mute`'s are not told (R071)."""
         new, old = self.source.snapshot, self.snapshot
+        if self.holds_news and not news:
+            expunges, new = False, new.before(old.uidnext)
         if new is old and not (expunges and self.gone):
             return self, []
         updates: list[Update] = []

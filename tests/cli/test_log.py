@@ -76,7 +76,7 @@ def test_logins_and_deletions_are_told_in_order(
     while len(lines := told(server, capsys)) < 9 and time.monotonic() < until:
         time.sleep(0.05)
     session = lines[0].partition("session=")[2].split()[0]
-    client = "b'name'=b'Clever\"Mail' b'version'=b'7'"
+    client = r'"name" "Clever\"Mail" "version" "7"'
     assert lines[:7] == [
         f"client from 127.0.0.1 session={session} client={client}",
         f"refused joe from 127.0.0.1 session={session} service=imap tls=False why=BadCredentials",

@@ -12,34 +12,41 @@ from hypothesis import strategies as st
 
 from maa.imap.keepalive import next_moment
 from maa.imap.states import Connection, ImapSettings
+from maa.quirks import Chosen, chosen
 from maa.transport.pump import Pump
 from tests.imap.world import PEERS, SessionClient, SessionWorld
 from tests.transport.net import Net, Wire
 
 World = Callable[..., SessionWorld]
-EVERY = 29 * 60
+NET, MOBILE = 29 * 60, 14 * 60
 STILL_HERE = b"* OK Still here\r\n"
 
 
-def connection(address: str, settings: ImapSettings | None = None) -> Connection:
+def connection(
+    address: str, phone: bool = False, settings: ImapSettings | None = None
+) -> Connection:
+    quirks = chosen({"os": "iOS"}) if phone else Chosen()
     peer = replace(PEERS["tls"], address=address)
     nobody: list[object] = [None, None]
-    return Connection(*nobody, peer, settings or ImapSettings(), lambda: None)  # type: ignore[arg-type]
+    return Connection(*nobody, peer, settings or ImapSettings(), lambda: None, quirks=quirks)  # type: ignore[arg-type]
 
 
-@given(st.floats(0, 1e8), st.sampled_from(["192.0.2.1", "2001:db8::1", ""]), st.text())
+@given(
+    st.floats(0, 1e8), st.sampled_from(["192.0.2.1", "2001:db8::1", ""]), st.text(), st.booleans()
+)
 def test_R073_the_next_moment_is_never_further_than_the_interval(
-    now: float, address: str, user: str
+    now: float, address: str, user: str, phone: bool
 ) -> None:
-    first = next_moment(connection(address), user, now)
-    assert now < first <= now + EVERY
-    second = next_moment(connection(address), user, first + 0.5)
-    assert second - first == pytest.approx(EVERY, abs=0.01)
+    every = MOBILE if phone else NET
+    first = next_moment(connection(address, phone), user, now)
+    assert now < first <= now + every
+    second = next_moment(connection(address, phone), user, first + 0.5)
+    assert second - first == pytest.approx(every, abs=0.01)
 
 
 @given(st.floats(0, 1e6), st.floats(0, 1))
 def test_L28_connections_of_a_device_share_their_moments(now: float, part: float) -> None:
-    one, other = connection("192.0.2.1"), connection("192.0.2.1")
+    one, other = connection("192.0.2.1", True), connection("192.0.2.1", True)
     moment = next_moment(one, "joe", now)
     between = now + part * (moment - now)
     if between < moment:
@@ -53,7 +60,8 @@ def test_L28_devices_do_not_speak_all_at_once() -> None:
 
 def test_keepalive_can_be_turned_off() -> None:
     off = ImapSettings(keepalive_seconds=0)
-    assert next_moment(connection("192.0.2.1", off), "joe", 5.0) == inf
+    assert next_moment(connection("192.0.2.1", settings=off), "joe", 5.0) == inf
+    assert next_moment(connection("192.0.2.1", True, off), "joe", 5.0) < inf
 
 
 def kept_alive(client: SessionClient) -> bytes:
@@ -99,6 +107,16 @@ def test_R073_a_word_in_the_middle_of_done_harms_nothing(make_world: World) -> N
     assert client.ask(b"NE") == b"a OK IDLE completed\r\n"
 
 
+def test_L28_phones_are_known_by_their_id(make_world: World) -> None:
+    session = make_world().client(1).session
+    before = session.keepalive_at(0.0)
+    assert session.keepalive_at(before) == pytest.approx(before + NET)
+    session.feed(b'a ID ("name" "iPhone Mail" "version" "22C152" "os" "iOS")\r\n')
+    list(session.steps())
+    phone = session.keepalive_at(0.0)
+    assert session.keepalive_at(phone) == pytest.approx(phone + MOBILE)
+
+
 def test_before_login_nothing_is_kept_alive(make_world: World) -> None:
     world = make_world()
     assert SessionClient(world, PEERS["loopback"], world.settings).session.keepalive_at(0.0) == inf
@@ -113,14 +131,17 @@ def test_L28_connections_of_a_device_speak_in_the_same_second(make_world: World)
         wires.append(wire)
         net.clock.pump([1] * (7 + 11 * number))
     net.users.run()  # what the login left behind
+    for wire in wires:
+        wire.take()
     words: list[list[float]] = [[] for _ in wires]
-    for _ in range(EVERY):
+    for _ in range(2 * MOBILE):
         net.clock.advance(1)
         assert not net.users.jobs, "nobody needs a thread for it"
         for wire, heard in zip(wires, words, strict=True):
             if wire.take() == STILL_HERE:
                 heard.append(net.clock.seconds())
-    assert len(words[0]) == 1
+    assert len(words[0]) == 2
+    assert words[0][1] - words[0][0] == pytest.approx(MOBILE, abs=1)
     assert words == [words[0]] * 4
 
 

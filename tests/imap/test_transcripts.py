@@ -10,8 +10,6 @@ import pytest
 from tests.imap.world import SessionWorld
 from tests.transcripts.player import Cut, Transcript, byte_by_byte, play, transcripts, whole
 
-FOLDER = Path(__file__).parent.parent / "transcripts" / "imap"
-
 
 def sevens(data: bytes) -> Iterator[bytes]:
     """Seven octets at a time: neither lines nor literals end where packets do."""
@@ -19,7 +17,7 @@ def sevens(data: bytes) -> Iterator[bytes]:
         yield data[place : place + 7]
 
 
-@pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", transcripts("imap"), ids=lambda path: path.stem)
 def test_transcript_over_an_mbox(path: Path, tmp_path: Path) -> None:
     transcript = Transcript.parse(path.read_text("utf-8"))
     world = SessionWorld.of(transcript, tmp_path, mbox=True)
@@ -30,7 +28,7 @@ def test_transcript_over_an_mbox(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [whole, byte_by_byte, sevens], ids=lambda cut: cut.__name__)
-@pytest.mark.parametrize("path", transcripts(FOLDER), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", transcripts("imap"), ids=lambda path: path.stem)
 def test_transcript(path: Path, cut: Cut, tmp_path: Path) -> None:
     transcript = Transcript.parse(path.read_text("utf-8"))
     world = SessionWorld.of(transcript, tmp_path)

@@ -79,6 +79,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         failed_logins_per_address = 7
         failed_logins_per_account = 8
         keepalive_minutes = 9
+        mobile_keepalive_minutes = 0
         exempt = ["10.0.0.1"]
         """,
     )

@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-MAIL = Path(__file__).parent / "mail"
+HERE = Path(__file__).parent
+MAIL = HERE / "mail"
 CLOSED = b"[closed]"
 
 Known = dict[str, bytes]
@@ -116,11 +117,12 @@ class Transcript:
             self.parts.append(Part(connection, tls=True))
 
 
-def transcripts(folder: Path) -> list[Path]:
-    """Every transcript in a folder; a folder without any is a mistake."""
-    found = sorted(folder.glob("*.txt"))
+def transcripts(protocol: str) -> list[Path]:
+    """Every transcript of `imap` or `pop3`, those of single clients' quirks among them."""
+    folders = (HERE / protocol, HERE / "quirks" / protocol)
+    found = [path for folder in folders for path in sorted(folder.glob("*.txt"))]
     if not found:
-        raise FileNotFoundError(folder)
+        raise FileNotFoundError(protocol)
     return found
 
 

@@ -23,8 +23,6 @@ from tests.transport.net import Wire
 from tests.transport.streams import ACTIVE, Streams
 from tests.transport.talk import HandLane
 
-FOLDER = Path(__file__).parent.parent / "transcripts"
-
 
 class Reactor:
     """Plays the reactor: guarded, while the lanes' jobs run on a thread of their own."""
@@ -189,7 +187,7 @@ def reactor() -> Reactor:
     return Reactor()
 
 
-@pytest.mark.parametrize("path", transcripts(FOLDER / "imap"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", transcripts("imap"), ids=lambda path: path.stem)
 def test_R249_no_imap_command_blocks_the_reactor(
     path: Path, tmp_path: Path, reactor: Reactor
 ) -> None:
@@ -204,7 +202,7 @@ def test_R249_no_imap_command_blocks_the_reactor(
     assert reactor.blocked == []
 
 
-@pytest.mark.parametrize("path", transcripts(FOLDER / "pop3"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", transcripts("pop3"), ids=lambda path: path.stem)
 def test_R249_no_pop3_command_blocks_the_reactor(
     path: Path, tmp_path: Path, reactor: Reactor
 ) -> None:

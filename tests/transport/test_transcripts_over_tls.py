@@ -32,7 +32,6 @@ from tests.pop3.world import World as Pop3World
 from tests.transcripts.player import CLOSED, Transcript, play, transcripts
 from tests.transport.streams import ACTIVE, Streams
 
-FOLDER = Path(__file__).parent.parent / "transcripts"
 QUIET_SECONDS = 0.05
 PATIENCE_SECONDS = 20.0
 
@@ -209,7 +208,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(Tls(folder / "cert.pem", folder / "key.pem"))
 
 
-PATHS = [*transcripts(FOLDER / "imap"), *transcripts(FOLDER / "pop3")]
+PATHS = [*transcripts("imap"), *transcripts("pop3")]
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -236,7 +235,7 @@ async def test_transcript_over_tls(path: Path, tmp_path: Path, certificate: Cert
 
 COMPRESSIBLE = [
     path
-    for path in transcripts(FOLDER / "imap")
+    for path in transcripts("imap")
     if not {"@greeting", "S: c OK DEFLATE active"} & set(path.read_text("utf-8").splitlines())
 ]
 """Those in which somebody is logged in from the start, and which do not compress by themselves."""
