@@ -35,6 +35,7 @@ PROGRAMS = (
     "saslauthd",
     "saslpasswd2",
     "strace",
+    "thunderbird",
 )
 USERS = 300
 SPOOLED_USERS = 60
