@@ -40,6 +40,8 @@ def test_a_round_with_two_sessions(server: Server, user: User, imapflow: Path) -
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
     found = json.loads(done.stdout)
     assert found["server"] == "maa"
+    assert {"CONDSTORE", "QRESYNC", "IMAP4REV2"} <= set(map(str.upper, found["enabled"]))
+    assert int(found["modseq"]) > 0
     assert ["Sent", "\\Sent"] in found["folders"]
     assert found["exists"] == len(messages.ORDINARY)
     assert sorted(map(base64.b64decode, found["bodies"])) == sorted(map(as_sent, messages.ORDINARY))
@@ -49,5 +51,8 @@ def test_a_round_with_two_sessions(server: Server, user: User, imapflow: Path) -
     assert found["moved"] == 1
     assert len(found["search"]) == 1
     assert (found["status"]["messages"], found["status"]["unseen"]) == (1, 1)
+    assert found["resynced"]
+    assert found["vanished"] == [found["deleted"]]
+    assert found["flagged"] == 1
     assert found["changed"] == 0
-    assert len(user.files()) == len(messages.ORDINARY)
+    assert len(user.files()) == len(messages.ORDINARY) - 1

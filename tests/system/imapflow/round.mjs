@@ -57,18 +57,25 @@ result.search = await client.search({ subject: 'pushed' }, { uid: true });
 result.status = await client.status('Projekte', { messages: true, unseen: true, uidNext: true });
 await client.mailboxRename('Projekte', 'Ablage');
 await client.mailboxDelete('Ablage');
-await other.logout();
+const { highestModseq } = await client.status('INBOX', { highestModseq: true });
+const known = { changedSince: highestModseq, uidValidity: client.mailbox.uidValidity };
 await client.logout();
 
-// A client that comes back with what it knew fetches nothing again.
+// A client that comes back with what it knew is told what happened since, and that alone.
+const uids = await other.search({ all: true }, { uid: true });
+await other.messageFlagsAdd(String(uids[0]), ['\\Answered'], { uid: true });
+await other.messageDelete(String(uids[1]), { uid: true });
+await other.logout();
 const back = await connect({ qresync: true });
-box = await back.mailboxOpen('INBOX', {});
+box = await back.mailboxOpen('INBOX', known);
+result.resynced = box.qresync;
+result.flagged = back.seen.filter(([event]) => event === 'flags').length;
+result.vanished = back.seen.filter(([event]) => event === 'expunge').map(([, uid]) => uid);
+result.deleted = uids[1];
 result.changed = 0;
-if (result.modseq) {
-    for await (const message of back.fetch('1:*', { uid: true, flags: true }, {
-        changedSince: box.highestModseq })) {
-        result.changed += message ? 1 : 0;
-    }
+for await (const message of back.fetch('1:*', { uid: true, flags: true }, {
+    changedSince: box.highestModseq })) {
+    result.changed += message ? 1 : 0;
 }
 await back.logout();
 console.log(JSON.stringify(result));
