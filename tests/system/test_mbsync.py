@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from . import messages
 from .clients import bodies, imap
 from .messages import as_sent, as_stored
+from .rawlog import recorded
 from .server import Server
 from .users import User, give, run_client
 
@@ -30,7 +32,7 @@ SubFolders Verbatim
 Channel all
 Far :far:
 Near :near:
-Patterns INBOX Shared
+Patterns {patterns}
 Create Both
 Expunge Both
 SyncState *
@@ -43,8 +45,16 @@ SECURITY = {
 
 
 class Mbsync:
-    def __init__(self, folder: Path, server: Server, user: User, security: str = "tls") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        server: Server,
+        user: User,
+        security: str = "tls",
+        patterns: str = "INBOX Shared",
+    ) -> None:
         self.folder = folder
+        self.patterns = patterns
         self.make("mail")
         self.point(server, user, security)
 
@@ -60,6 +70,7 @@ class Mbsync:
                 password=user.password.replace("\\", "\\\\"),
                 security=secure,
                 folder=folder,
+                patterns=self.patterns,
             )
         )
 
@@ -73,6 +84,29 @@ class Mbsync:
         path = self.folder / "mail" / mailbox / "new" / name
         path.write_bytes(message)
         give(path)
+
+    def make_folder(self, name: str) -> None:
+        """A folder which the user's MUA has made locally."""
+        self.make(f"mail/{name}", *(f"mail/{name}/{part}" for part in ("cur", "new", "tmp")))
+
+    def remove_folder(self, name: str) -> None:
+        """A folder which the user's MUA has deleted, with what mbsync noted of it."""
+        shutil.rmtree(self.folder / "mail" / name)
+
+    def folders(self) -> list[str]:
+        return sorted(path.name for path in (self.folder / "mail").iterdir())
+
+    def flag(self, message: bytes, letters: str) -> None:
+        """Give a message of the INBOX these flags."""
+        path = self.one(message)
+        base = path.name.partition(":2,")[0]
+        path.rename(path.parent.parent / "cur" / f"{base}:2,{letters}")
+
+    def move(self, message: bytes, mailbox: str, target: str) -> None:
+        """As a MUA does that knows mbsync: without the number in the name."""
+        path = self.one(message, mailbox)
+        base = re.sub(r",U=\d+", "", path.name.partition(":2,")[0])
+        path.rename(self.folder / "mail" / target / "cur" / f"{base}:2,")
 
     def run(self) -> str:
         done = run_client(["mbsync", "--config", self.rc, "--all", "--verbose"], self.folder)
@@ -212,3 +246,87 @@ def test_a_folder_made_here_appears_there(server: Server, user: User, scratch: P
     session.logout()
     client.run()
     assert client.contents("Shared") == sorted([messages.PLAIN, messages.DOTS])
+
+
+def test_a_users_round_both_ways_and_a_second_run_does_nothing(
+    server: Server, user: User, scratch: Path
+) -> None:
+    """Two sides are changed between runs, the way a person with a laptop changes them."""
+    for number in range(1, 7):
+        user.deliver(messages.numbered(number))
+    client = Mbsync(scratch, server, user, patterns="*")
+    client.run()
+    assert client.contents() == sorted(messages.numbered(n) for n in range(1, 7))
+    assert {"Sent", "Trash", "Drafts"} <= set(client.folders())
+
+    # New mail there, a sent message here.
+    user.deliver(messages.numbered(7))
+    client.put("Sent", "1.local", messages.PLAIN)
+    # Here: one is read, one is flagged, one is moved, one is deleted.
+    client.flag(messages.numbered(1), "S")
+    client.flag(messages.numbered(2), "FS")
+    client.make_folder("Projects")
+    client.move(messages.numbered(3), "INBOX", "Projects")
+    client.flag(messages.numbered(4), "T")
+    # There: one is answered, one is moved, and a folder is made with something in it.
+    session = imap(server, user)
+    session.create("Receipts")
+    session.select("INBOX")
+    session.store(search(session, "number 5"), "+FLAGS", r"\Answered")
+    assert session.uid("MOVE", uid_of(session, "number 6"), "Receipts")[0] == "OK"
+    session.append("Receipts", r"(\Seen)", "", as_sent(messages.DOTS))
+    client.run()
+    client.run()  # what was moved there arrives here under a number it has now
+
+    assert client.contents() == sorted(messages.numbered(n) for n in (1, 2, 5, 7))
+    assert client.contents("Projects") == [messages.numbered(3)]
+    assert client.contents("Receipts") == sorted([messages.numbered(6), messages.DOTS])
+    assert letters(client.one(messages.numbered(5))) == {"R"}
+    assert letters(client.one(messages.DOTS, "Receipts")) == {"S"}
+    assert far_flags(session, "INBOX") == {
+        "number 1 words": {rb"\Seen"},
+        "number 2 words": {rb"\Seen", rb"\Flagged"},
+        "number 5 words": {rb"\Answered"},
+        "number 7 words": set(),
+    }
+    assert set(far_flags(session, "Projects")) == {"number 3 words"}
+    assert set(far_flags(session, "Sent")) == {"plain words"}
+
+    # Folders are renamed and deleted: mbsync takes a renamed one for a new one.
+    session.select("INBOX")
+    assert session.rename("Projects", "Done")[0] == "OK"
+    client.remove_folder("Receipts")
+    assert session.delete("Receipts")[0] == "OK"
+    client.remove_folder("Projects")
+    client.run()
+    assert client.contents("Done") == [messages.numbered(3)]
+    assert "Receipts" not in client.folders()
+    session.logout()
+
+    before = everything(client), user.settled()
+    with recorded(server, user) as said:
+        client.run()
+    assert (everything(client), user.files()) == before
+    assert b"SELECT" in said()
+    assert not re.search(rb" (?:APPEND|STORE|COPY|MOVE|EXPUNGE|CREATE|DELETE|RENAME) ", said())
+    assert b"BODY" not in said()
+
+
+def uid_of(session: imaplib.IMAP4, subject: str) -> str:
+    _, found = session.uid("SEARCH", "SUBJECT", f'"{subject}"')
+    return str(found[0].decode())
+
+
+def far_flags(session: imaplib.IMAP4, mailbox: str) -> dict[str, set[bytes]]:
+    """The flags of each message by its subject, as the server has them."""
+    session.select(mailbox, readonly=True)
+    _, found = session.fetch("1:*", "(FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+    pairs = (item for item in found if isinstance(item, tuple))
+    return {
+        field.decode().strip().removeprefix("Subject: "): flags(head) - {rb"\Recent"}
+        for head, field in pairs
+    }
+
+
+def everything(client: Mbsync) -> dict[str, list[str]]:
+    return {name: [path.name for path in client.files(name)] for name in client.folders()}
