@@ -11,6 +11,8 @@ class AuthError(Exception):
     off its delay, so that all failures take the same time whatever was asked (R033)."""
     wait_seconds: float = 0.0
     """How much longer the answer waits because of earlier failures (R222)."""
+    name: str = ""
+    """Who the client said it was, for the log."""
 
 
 class BadCredentials(AuthError):
@@ -31,3 +33,7 @@ class Expired(AuthError):
 
 class Disabled(AuthError):
     """The right password of a user who may not log in (RFC 5530 CONTACTADMIN)."""
+
+
+class NotAuthorised(AuthError):
+    """Proved to be somebody who may not act for the user asked for (RFC 5530; R032)."""

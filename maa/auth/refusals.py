@@ -13,13 +13,14 @@ _SHOWN: Final = 100
 _log = logging.getLogger(__name__)
 
 
-def note_refusal(peer: Peer, service: str, name: str, error: AuthError) -> None:
+def note_refusal(peer: Peer, service: str, error: AuthError) -> None:
     """Say who was refused, from where and why; never the password."""
     why = str(error)
-    if why in ("", name):
+    if why in ("", error.name):
         why = type(error).__name__
-    audit.note(audit.REFUSED, peer, name[:_SHOWN], service=service, tls=peer.tls, why=why)
-    _log.info("%s login refused: user %r from %s: %s", service, name[:_SHOWN], peer.address, why)
+    name = error.name[:_SHOWN]
+    audit.note(audit.REFUSED, peer, name, service=service, tls=peer.tls, why=why)
+    _log.info("%s login refused: user %r from %s: %s", service, name, peer.address, why)
 
 
 def note_login(peer: Peer, service: str, user: str, mechanism: str) -> None:

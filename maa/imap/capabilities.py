@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from maa.imap.states import Authenticated, Connection, NotAuthenticated, Selected, State
+from maa.imap.states import Authenticated, NotAuthenticated, Selected, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +84,9 @@ def capabilities(state: State) -> bytes:
     words = [b"CAPABILITY", *BEFORE_LOGIN]
     if connection.settings.starttls and not connection.peer.tls:
         words.append(b"STARTTLS")
-    if login_allowed(connection):
-        words += [b"AUTH=" + name for name in connection.authenticator.mechanisms()]
-    else:
+    admission = connection.admission
+    words += [b"AUTH=" + name for name in admission.mechanisms()]
+    if not admission.private:
         words.append(b"LOGINDISABLED")
     return b" ".join(words)
 
@@ -97,11 +97,3 @@ def _with_limit(state: State) -> Callable[[bytes], bytes]:
         return bytes
     limit = b"APPENDLIMIT=%d" % state.connection.settings.append_limit_octets
     return lambda name: limit if name == b"APPENDLIMIT" else name
-
-
-def login_allowed(connection: Connection) -> bool:
-    """Whether a password may cross this connection (R028)."""
-    if connection.peer.tls:
-        return True
-    where = connection.settings.plaintext_login
-    return where == "always" or (where == "loopback" and connection.peer.loopback)

@@ -78,6 +78,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     auth.Throttled: (b"UNAVAILABLE", b"Too many failed logins, try again later"),
     auth.Expired: (b"EXPIRED", b"The password has expired"),
     auth.Disabled: (b"CONTACTADMIN", b"This account may not log in"),
+    auth.NotAuthorised: (b"AUTHORIZATIONFAILED", b"You may not act for this user"),
 }
 """What the layers below report, as response codes of RFC 5530 with a text (R033, R117)."""
 

@@ -32,6 +32,7 @@ from math import inf
 from typing import TYPE_CHECKING, TypeVar
 
 from maa.auth.errors import AuthError
+from maa.auth.sasl import LINE_OCTETS_MAX as SASL_LINE_OCTETS
 from maa.conversation import CLOSE, RESTARTING, SLOW, START_TLS, Peer, Step
 from maa.imap import hearing, notify, updates
 from maa.imap.capabilities import capabilities
@@ -66,8 +67,8 @@ if TYPE_CHECKING:
     from maa.store.accounts import Accounts
 
 LINE_OCTETS_BEFORE_LOGIN = 8192
-SASL_LINE_OCTETS = 16384
-"""Before login only AUTHENTICATE and its responses, tickets and tokens, may be so long (R031)."""
+LONG_LINE_OCTETS_BEFORE_LOGIN = SASL_LINE_OCTETS + 64
+"""Only AUTHENTICATE and its responses, tickets and tokens, may be so long (R031)."""
 LITERAL_OCTETS_BEFORE_LOGIN = 4096
 LINE_OCTETS = 65536
 LITERAL_OCTETS = 65536
@@ -109,7 +110,7 @@ class Session:
     ) -> None:
         self._connection = Connection(accounts, authenticator, peer, settings, wake)
         self._state: State = NotAuthenticated(self._connection)
-        self._frames = Framer(SASL_LINE_OCTETS, settings.bare_lf)
+        self._frames = Framer(LONG_LINE_OCTETS_BEFORE_LOGIN, settings.bare_lf)
         self._poked = self._keepalive = False
         self._announced: Literal | None = None
         """The literal that ended the last line, neither asked for nor refused yet."""

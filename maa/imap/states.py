@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from maa.auth.admission import Admission
 from maa.conversation import Peer, Request, Step
 from maa.message.numbers import NOTHING, NumberSet
 from maa.quirks import NONE, Chosen
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from maa.store.accounts import Accounts
     from maa.store.mailbox import Mailbox
     from maa.store.view import View
+
+SERVICE: Final = "imap"
+"""What saslauthd and PAM are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,11 @@ class Connection:
     """What is done for this very client."""
     now: Callable[[], float] = time.time
     """Seconds since the epoch, for what is asked relative to it (RFC 5032)."""
+
+    @property
+    def admission(self) -> Admission:
+        """Where the client may come in."""
+        return Admission(self.authenticator, self.peer, SERVICE, self.settings.plaintext_login)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,77 +1,66 @@
-"""The AUTHORIZATION state: USER, PASS, AUTH and STLS (RFC 1939 §4, RFC 5034, RFC 2595)."""
+"""The AUTHORIZATION state: USER, PASS, AUTH and STLS (RFC 1939 §4, RFC 5034, RFC 2595).
+
+Who may come in says `maa.auth.admission`.
+"""
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from maa.auth.errors import AuthError, AuthUnavailable, Throttled
-from maa.auth.mechanisms import MECHANISMS, Claim, text
-from maa.auth.penalties import THROTTLED_SECONDS
-from maa.auth.refusals import note_login, note_refusal
+from maa.auth.admission import FAILURES_MAX, delay
+from maa.auth.errors import AuthError, AuthUnavailable
+from maa.auth.refusals import note_login
+from maa.auth.sasl import (
+    HEAR,
+    Cancelled,
+    Dialogue,
+    Malformed,
+    NotOffered,
+    PrivacyRequired,
+    text,
+)
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay
 from maa.pop3.maildrop import Maildrop
-from maa.pop3.states import WAIT, Answer, Authorization, Connection, Done, Over, Said, Transaction
+from maa.pop3.states import SERVICE, WAIT, Answer, Authorization, Done, Over, Said, Transaction
 from maa.pop3.wire import Mistake, Refused, failure, multi, ok
 from maa.store.errors import MaildropInUse
+from maa.user import User
 
 if TYPE_CHECKING:
     from maa.store.account import Account
     from maa.store.hold import Hold
 
-FAILURES_MAX: Final = 3
-"""Wrong passwords before the connection is closed (R222)."""
-FAILURE_SECONDS: Final = 1.0
-"""The answer to the first failure takes so long, to the second twice, then four times that."""
 POLL_SECONDS: Final = 0.25
-SERVICE: Final = "pop"
+_NEED_TLS: Final = "passwords need TLS: use STLS first"
 
 
 def user(state: Authorization, argument: bytes) -> Done:
     """USER: accepted whether or not there is such a user (R201)."""
-    _check_privacy(state.connection)
+    if not state.connection.admission.private:
+        raise Refused(_NEED_TLS)
     return Done(replace(state, name=argument), ok(b"Send PASS"))
 
 
 def password(state: Authorization, argument: bytes) -> Answer:
     """PASS: the rest of the line, blanks and all (RFC 1939 §7; R201)."""
-    _check_privacy(state.connection)
-    if state.name is None:
+    admission = state.connection.admission
+    if state.name is None and admission.private:
         raise Mistake("USER comes first")
-    name = state.name
-    return (yield from admitted(replace(state, name=None), text(name), text(argument), "PASS"))
+    dialogue = admission.by_password(text(state.name or b""), text(argument))
+    return (yield from _entered(replace(state, name=None), dialogue, "PASS"))
 
 
 def auth(state: Authorization, argument: bytes) -> Answer:
     """AUTH mechanism [initial response]; AUTH alone lists the mechanisms (RFC 5034 §4; Q-6)."""
-    offered = mechanisms(state.connection)
+    admission = state.connection.admission
     if not argument:
-        return Done(state, multi(b"Mechanisms follow", offered))
+        return Done(state, multi(b"Mechanisms follow", admission.mechanisms()))
     name, _, initial = argument.partition(b" ")
-    _check_privacy(state.connection)
-    if name.upper() not in offered:
-        raise Refused("this mechanism is not offered")
-    dialogue = MECHANISMS[name.upper()]()
-    challenge = next(dialogue)
-    initial = initial.strip()
-    response = None if not initial else b"" if initial == b"=" else _decoded(initial)
-    while True:
-        if response is None:
-            response = yield from _asked(challenge)
-        try:
-            challenge = dialogue.send(response)
-        except StopIteration as end:
-            claim: Claim = end.value
-            break
-        except ValueError as error:
-            raise Mistake(str(error)) from None
-        response = None
-    if claim.foreign:
-        raise Refused("nobody may act for another user", b"AUTH")
-    by = name.upper().decode("ascii")
-    return (yield from admitted(replace(state, name=None), claim.name, claim.password, by))
+    dialogue = admission.by_mechanism(name, initial.strip() or None)
+    mechanism = name.upper().decode("ascii", "replace")
+    return (yield from _entered(replace(state, name=None), dialogue, mechanism))
 
 
 def stls(state: Authorization, argument: bytes) -> Done:
@@ -83,28 +72,19 @@ def stls(state: Authorization, argument: bytes) -> Done:
     return Done(state, ok(b"Begin TLS negotiation"), START_TLS)
 
 
-def login_allowed(connection: Connection) -> bool:
-    """Whether a password may cross this connection (R028)."""
-    peer, choice = connection.peer, connection.settings.plaintext_login
-    return peer.tls or choice == "always" or (choice == "loopback" and peer.loopback)
-
-
-def mechanisms(connection: Connection) -> tuple[bytes, ...]:
-    """The SASL mechanisms offered on this connection as it is now (R214)."""
-    return connection.authenticator.mechanisms() if login_allowed(connection) else ()
-
-
-def admitted(state: Authorization, name: str, secret: str, mechanism: str) -> Answer:
-    """Check the password, then hold the maildrop, then say +OK (R199)."""
+def _entered(state: Authorization, dialogue: Dialogue[User], mechanism: str) -> Answer:
+    """Let the user in, then hold the maildrop, then say +OK (R199)."""
     connection = state.connection
-    known = connection.authenticator.remembered(name, secret, SERVICE)
-    if known is None:
-        yield SLOW
-        try:
-            known = connection.authenticator.check(name, secret, SERVICE, connection.peer.address)
-        except AuthError as error:
-            note_refusal(connection.peer, SERVICE, name, error)
-            return (yield from _failed(state, error))
+    try:
+        known = yield from _spoken(dialogue)
+    except PrivacyRequired:
+        raise Refused(_NEED_TLS) from None
+    except (Cancelled, NotOffered) as error:
+        raise Refused(str(error)) from None
+    except Malformed as error:
+        raise Mistake(str(error)) from None
+    except AuthError as error:
+        return (yield from _failed(state, error))
     account = connection.accounts.opened(known)
     if account is None:
         yield SLOW
@@ -124,6 +104,18 @@ def admitted(state: Authorization, name: str, secret: str, mechanism: str) -> An
     return Done(Transaction(connection, known.name, maildrop, hold), ok(b"%d messages" % count))
 
 
+def _spoken(dialogue: Dialogue[User]) -> Generator[Said, bytes | None, User]:
+    """Have the dialogue hear the client's lines."""
+    line: bytes | None = None
+    while True:
+        try:
+            said = dialogue.send(line)
+        except StopIteration as end:
+            found: User = end.value
+            return found
+        line = yield WAIT if said is HEAR else said
+
+
 def _held(account: Account, seconds: float) -> Generator[Said, bytes | None, Hold]:
     """The maildrop's lock; another session is waited for without a thread (L-29)."""
     while True:
@@ -140,37 +132,10 @@ def _held(account: Account, seconds: float) -> Generator[Said, bytes | None, Hol
 
 def _failed(state: Authorization, error: AuthError) -> Answer:
     answer = failure(error)
-    if isinstance(error, Throttled):
-        yield Delay(THROTTLED_SECONDS)
+    yield from delay(error, state.failures)
     if isinstance(error, AuthUnavailable):
-        # Not the client's fault, and a delay would only hold more connections open (R251).
         return Done(state, answer)
-    # All failures take the same time, whatever was asked (R033).
-    seconds = max(0.0, FAILURE_SECONDS * 2.0**state.failures - error.spent_seconds)
-    yield Delay(seconds + error.wait_seconds)
     failures = state.failures + 1
     if failures < FAILURES_MAX:
         return Done(replace(state, failures=failures), answer)
     return Done(Over(), answer, CLOSE)
-
-
-def _check_privacy(connection: Connection) -> None:
-    if not login_allowed(connection):
-        raise Refused("passwords need TLS: use STLS first")
-
-
-def _asked(challenge: bytes) -> Generator[Said, bytes | None, bytes]:
-    # `+ ` even when nothing follows (RFC 5034 §4; R216).
-    yield b"+ %b\r\n" % binascii.b2a_base64(challenge, newline=False)
-    line = yield WAIT
-    assert line is not None
-    if line == b"*":
-        raise Refused("authentication cancelled")
-    return _decoded(line)
-
-
-def _decoded(response: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(response, strict_mode=True)
-    except binascii.Error:
-        raise Mistake("invalid base64") from None

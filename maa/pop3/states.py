@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from maa.auth.admission import Admission
 from maa.conversation import Peer, Request, Step
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from maa.pop3.maildrop import Maildrop
     from maa.store.accounts import Accounts
     from maa.store.hold import Hold
+
+SERVICE: Final = "pop"
+"""What saslauthd and PAM are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,11 @@ class Connection:
     authenticator: Authenticator
     peer: Peer
     settings: Pop3Settings
+
+    @property
+    def admission(self) -> Admission:
+        """Where the client may come in."""
+        return Admission(self.authenticator, self.peer, SERVICE, self.settings.plaintext_login)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from maa import audit
 from maa.conversation import CLOSE, SLOW
 from maa.message.flags import SEEN
 from maa.message.octets import WireBytes
-from maa.pop3.login import login_allowed, mechanisms
 from maa.pop3.maildrop import Maildrop
 from maa.pop3.sending import counted_octets_of, message, whole
 from maa.pop3.sending import top as top_of
@@ -128,8 +127,11 @@ def capa(state: Authorization | Transaction, argument: bytes) -> Done:
     """CAPA: by state and by how well the connection is protected (RFC 2449 §5; R214)."""
     lines = [b"TOP", b"UIDL", b"RESP-CODES", b"AUTH-RESP-CODE", b"PIPELINING"]
     connection = state.connection
-    if login_allowed(connection):
-        lines += [b"USER", b" ".join((b"SASL", *mechanisms(connection)))]
+    admission = connection.admission
+    if admission.private:
+        lines.append(b"USER")
+    if mechanisms := admission.mechanisms():
+        lines.append(b" ".join((b"SASL", *mechanisms)))
     if isinstance(state, Transaction):
         lines.append(b"IMPLEMENTATION maa")
     elif connection.settings.starttls and not connection.peer.tls:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from maa.auth import errors as auth
+from maa.auth.sasl import LINE_OCTETS_MAX as SASL_LINE_OCTETS
 from maa.store import errors as store
 
-LINE_OCTETS_MAX: Final = 12288
-"""Of a line from the client: RFC 2449 §4 asks for 255, SASL responses for 12 KiB (R031)."""
+LINE_OCTETS_MAX: Final = SASL_LINE_OCTETS + 64
+"""Of a line from the client: RFC 2449 §4 asks for 255, SASL responses for more (R031)."""
 END: Final = b".\r\n"
 
 _NUMBER = re.compile(rb"[0-9]{1,10}")
@@ -91,6 +92,7 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     auth.BadCredentials: (b"AUTH", b"Wrong user name or password"),
     auth.Expired: (b"AUTH", b"The password has expired"),
     auth.Disabled: (b"AUTH", b"This account may not log in"),
+    auth.NotAuthorised: (b"AUTH", b"You may not act for this user"),
     auth.AuthUnavailable: (b"SYS/TEMP", b"Passwords cannot be checked now, try again later"),
     auth.Throttled: (b"SYS/TEMP", b"Too many failed logins, try again later"),
     store.MaildropInUse: (b"IN-USE", b"maildrop is locked by another session"),

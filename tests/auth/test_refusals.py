@@ -12,7 +12,9 @@ def test_R228_a_refused_login_is_one_line_with_user_and_address(
 ) -> None:
     peer = Peer(address="192.0.2.7", tls=True, loopback=False, session="s1")
     with caplog.at_level(logging.INFO, "maa"):
-        note_refusal(peer, "imap", "joe\r\nimap login refused" + "x" * 500, BadCredentials())
+        error = BadCredentials()
+        error.name = "joe\r\nimap login refused" + "x" * 500
+        note_refusal(peer, "imap", error)
     (line,) = caplog.messages
     assert line.startswith("imap login refused: user 'joe\\r\\nimap login refused")
     assert "from 192.0.2.7: " in line and "\n" not in line and len(line) < 300

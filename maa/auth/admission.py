@@ -1,0 +1,113 @@
+"""Letting in one client: by a name and a password, or by a SASL mechanism.
+
+Both protocols drive the same generators (`maa.auth.sasl.Dialogue`), which end with the `User` or
+with an error: `DialogueError` when nothing was proved or disproved, AuthError otherwise. What a
+refused client is told, and whether it may try again, the protocol says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from maa.auth.errors import AuthError, AuthUnavailable, NotAuthorised, Throttled
+from maa.auth.mechanisms import MECHANISMS
+from maa.auth.penalties import THROTTLED_SECONDS
+from maa.auth.refusals import note_refusal
+from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
+from maa.conversation import SLOW, Delay, Peer, Request
+from maa.user import User
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from maa.auth.credentials import Authenticator
+
+FAILURES_MAX: Final = 3
+"""Wrong passwords before the connection is closed (R222)."""
+FAILURE_SECONDS: Final = 1.0
+"""The answer to the first failure takes so long, to the second twice, then four times that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Where the client of one connection may come in."""
+
+    authenticator: Authenticator
+    peer: Peer
+    service: str
+    """The protocol, as saslauthd and PAM name it: `imap` or `pop`."""
+    plaintext_login: str
+    """Where passwords may cross an unencrypted connection: never, loopback or always."""
+
+    @property
+    def private(self) -> bool:
+        """Whether a password may cross this connection (R028)."""
+        peer, choice = self.peer, self.plaintext_login
+        return peer.tls or choice == "always" or (choice == "loopback" and peer.loopback)
+
+    def mechanisms(self) -> tuple[bytes, ...]:
+        """The SASL mechanisms offered on this connection as it is now (R214). Never blocks."""
+        private = self.private
+        return tuple(
+            name
+            for name in self.authenticator.mechanisms()
+            if private or not MECHANISMS[name].reveals
+        )
+
+    def by_password(self, name: str, password: str) -> Dialogue[User]:
+        """LOGIN, or USER and PASS: in memory for a user known and warm."""
+        if not self.private:
+            raise PrivacyRequired("passwords need TLS")
+        try:
+            return (yield from self.checked(name, password))
+        except AuthError as error:
+            note_refusal(self.peer, self.service, error)
+            raise
+
+    def by_mechanism(self, name: bytes, initial: bytes | None) -> Dialogue[User]:
+        """AUTHENTICATE, or AUTH: `initial` is the initial response as sent, in base64 or `=`."""
+        name = name.upper()
+        if name not in self.authenticator.mechanisms():
+            raise NotOffered("this mechanism is not offered")
+        if name not in self.mechanisms():
+            raise PrivacyRequired("this mechanism needs TLS")
+        try:
+            return (yield from dialogue(MECHANISMS[name].begin(self), initial))
+        except AuthError as error:
+            note_refusal(self.peer, self.service, error)
+            raise
+
+    # For mechanisms
+
+    def checked(
+        self, name: str, password: str, authzid: str = ""
+    ) -> Generator[Request, object, User]:
+        """The user whose password this is, acting for `authzid`; AuthError."""
+        user = self.authenticator.remembered(name, password, self.service)
+        if user is None:
+            yield SLOW
+            try:
+                user = self.authenticator.check(name, password, self.service, self.peer.address)
+            except AuthError as error:
+                error.name = name
+                raise
+        if authzid not in ("", name):
+            refusal = NotAuthorised("may not act for another user")
+            refusal.name = name
+            raise refusal
+        return user
+
+
+def delay(error: AuthError, failures: int) -> Iterator[Delay]:
+    """The wait before a refused login is answered, `failures` before it on this connection.
+
+    All failures take the same time, whatever was asked (R033). When no source could be asked it
+    is not the client's fault, and a delay would only hold more connections open (R251).
+    """
+    if isinstance(error, Throttled):
+        yield Delay(THROTTLED_SECONDS)
+    elif not isinstance(error, AuthUnavailable):
+        seconds = max(0.0, FAILURE_SECONDS * 2.0**failures - error.spent_seconds)
+        yield Delay(seconds + error.wait_seconds)
