@@ -5,8 +5,21 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from maa.networks import NOWHERE, Networks
+
 NAME_OCTETS_MAX = 255
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Restrictions:
+    """When, from where and how a user may log in; what is empty restricts nothing."""
+
+    networks: Networks = NOWHERE
+    services: frozenset[str] = frozenset()
+    """Of `imap` and `pop`."""
+    expires: float | None = None
+    """Seconds since the epoch from which on the account is closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +39,7 @@ class User:
     """Place of the other mailboxes, in the same form."""
     quota: str | None = None
     """How much mail the user may have, as `maa.limits.quota` reads it."""
+    restrictions: Restrictions | None = None
 
 
 def usable_name(name: str) -> bool:

@@ -7,14 +7,16 @@ refused client is told, and whether it may try again, the protocol says.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from maa.auth.errors import AuthError, AuthUnavailable, NotAuthorised, Throttled
-from maa.auth.mechanisms import MECHANISMS
+from maa.auth.errors import AuthError, AuthUnavailable, Throttled
+from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
+from maa.auth.restrictions import ensure_may
 from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
 from maa.conversation import SLOW, Delay, Peer, Request
 from maa.user import User
@@ -52,9 +54,13 @@ class Admission:
         private = self.private
         return tuple(
             name
-            for name in self.authenticator.mechanisms()
-            if private or not MECHANISMS[name].reveals
+            for name, one in MECHANISMS.items()
+            if self._offers(one) and (private or not one.reveals)
         )
+
+    def _offers(self, mechanism: Mechanism) -> bool:
+        """Whether the sources can check it, however private the connection is."""
+        return True
 
     def by_password(self, name: str, password: str) -> Dialogue[User]:
         """LOGIN, or USER and PASS: in memory for a user known and warm."""
@@ -69,12 +75,13 @@ class Admission:
     def by_mechanism(self, name: bytes, initial: bytes | None) -> Dialogue[User]:
         """AUTHENTICATE, or AUTH: `initial` is the initial response as sent, in base64 or `=`."""
         name = name.upper()
-        if name not in self.authenticator.mechanisms():
+        mechanism = MECHANISMS.get(name)
+        if mechanism is None or not self._offers(mechanism):
             raise NotOffered("this mechanism is not offered")
         if name not in self.mechanisms():
             raise PrivacyRequired("this mechanism needs TLS")
         try:
-            return (yield from dialogue(MECHANISMS[name].begin(self), initial))
+            return (yield from dialogue(mechanism.begin(self), initial))
         except AuthError as error:
             note_refusal(self.peer, self.service, error)
             raise
@@ -86,17 +93,22 @@ class Admission:
     ) -> Generator[Request, object, User]:
         """The user whose password this is, acting for `authzid`; AuthError."""
         user = self.authenticator.remembered(name, password, self.service)
-        if user is None:
+        try:
+            if user is None:
+                yield SLOW
+                address = self.peer.address
+                user = self.authenticator.check(name, password, self.service, address)
+            return (yield from self.admitted(user, authzid))
+        except AuthError as error:
+            error.name = name
+            raise
+
+    def admitted(self, user: User, authzid: str = "") -> Generator[Request, object, User]:
+        """Whom a user who proved who it is may act as, here and now; AuthError."""
+        if authzid not in ("", user.name):
             yield SLOW
-            try:
-                user = self.authenticator.check(name, password, self.service, self.peer.address)
-            except AuthError as error:
-                error.name = name
-                raise
-        if authzid not in ("", name):
-            refusal = NotAuthorised("may not act for another user")
-            refusal.name = name
-            raise refusal
+            user = self.authenticator.acting(user, authzid)
+        ensure_may(user, self.peer, self.service, time.time())
         return user
 
 

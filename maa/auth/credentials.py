@@ -2,7 +2,8 @@
 
 `Authenticator.check` asks the sources in order. The first that knows the user decides; one that
 does not know the user leaves it to the next; one that cannot be asked makes the answer
-`AuthUnavailable` unless another accepts (R251).
+`AuthUnavailable` unless another accepts (R251). Before they are asked, the login name becomes an
+account's (`names`), and an app password is looked for.
 
 Theory of the cache: an accepted pair is remembered for a minute as a BLAKE2 digest, keyed with
 octets that this process alone knows, so the table gives away no password and an attacker cannot
@@ -20,37 +21,23 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Protocol
+from typing import Final
 
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials
-from maa.auth.mechanisms import MECHANISMS
+from maa.auth.app_passwords import AppPasswords
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled, NotAuthorised
+from maa.auth.names import Names
 from maa.auth.penalties import Penalties
+from maa.auth.source import Serves, Source, Stored
 from maa.user import User, usable_name
 
-PASSWORD_OCTETS_MAX = 1024
+PASSWORD_OCTETS_MAX: Final = 1024
 """saslauthd's own bound; no hash of ours needs more."""
-REMEMBERED_MAX = 10_000
+REMEMBERED_MAX: Final = 10_000
 
 _log = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """One place that knows users."""
-
-    def check(self, name: str, password: bytes, service: str) -> User | None:
-        """The user; None when not known here; raises AuthError. May block."""
-
-    def find(self, name: str) -> User | None:
-        """The user without a password, for the administrator's tools. May block."""
-
-    def pretend(self, name: str, password: bytes) -> None:
-        """Spend the time that `check` of a known user takes (R033). May block."""
-
-    def stamp(self) -> Hashable:
-        """Changes when the source does. Never blocks."""
 
 
 Stamps = tuple[Hashable, ...]
@@ -72,21 +59,39 @@ class Authenticator:
         sources: Sequence[Source],
         *,
         penalties: Penalties | None = None,
+        names: Names | None = None,
+        app_passwords: AppPasswords | None = None,
+        proxies: Collection[str] = (),
+        secret: bytes | None = None,
         remember_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`proxies`: who may act for any other user; `secret`: this installation's, for decoys."""
         self._sources = tuple(sources)
         self.penalties = penalties or Penalties()
         """For mechanisms that prove users without a password, too."""
+        self._names = names or Names()
+        self._apps = app_passwords
+        self._proxies = frozenset(proxies)
+        self.secret = secret or secrets.token_bytes(32)
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)
         self._memory: dict[tuple[str, str], _Remembered] = {}
         self._changing = threading.Lock()
 
-    def mechanisms(self) -> tuple[bytes, ...]:
-        """The SASL mechanisms these sources can check: all of them need the password itself."""
-        return tuple(MECHANISMS)
+    def load(self) -> None:
+        """Have the sources read what they serve. May block."""
+        for source in self._sources:
+            source.load()
+
+    def serves(self) -> Serves:
+        """Which challenges the stored passwords of all sources answer. Never blocks."""
+        each = [source.serves() for source in self._sources]
+        if not each:
+            return Serves()
+        all_of_them = frozenset.intersection(*(one.all for one in each))
+        return Serves(all_of_them, frozenset.union(*(one.some for one in each)))
 
     def remembered(self, name: str, password: str, service: str = "imap") -> User | None:
         """The user whose very password was accepted a short time ago. Never blocks."""
@@ -102,14 +107,16 @@ class Authenticator:
     def check(self, name: str, password: str, service: str = "imap", address: str = "") -> User:
         """Ask the sources in order; raises AuthError. May block for as long as they take.
 
-        `address` is the client's; who guesses has to wait, or is not heard (Throttled).
+        `address` is the client's, noted for app passwords; who guesses has to wait, or is not
+        heard (Throttled).
         """
         wait_seconds = self.penalties.wait_seconds(address, name)
         begun = time.monotonic()
         try:
             # Taken before the sources are asked: after a change meanwhile they match no more.
             stamps = self._stamps()
-            user = self._asked(name, password.encode("utf-8", "surrogateescape"), service)
+            octets = password.encode("utf-8", "surrogateescape")
+            user = self._asked(self.account(name) or "", octets, service, address)
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
             if isinstance(error, BadCredentials):
@@ -120,20 +127,59 @@ class Authenticator:
         self._remember(name, password, service, user, stamps)
         return user
 
+    def account(self, name: str) -> str | None:
+        """The account that a login name means; None: nobody's. May block."""
+        return self._names.account(name)
+
     def find(self, name: str) -> User | None:
         """The user as the first source that knows the name describes it. May block."""
-        if usable_name(name):
+        account = self.account(name)
+        if account is not None and usable_name(account):
             for source in self._sources:
-                user = source.find(name)
+                user = source.find(account)
                 if user is not None:
                     return user
         return None
 
-    def _asked(self, name: str, password: bytes, service: str) -> User:
+    def stored(self, name: str) -> Stored | None:
+        """What the first source that knows the login name has of it. AuthUnavailable; may block."""
+        account = self.account(name)
+        if account is None or not usable_name(account):
+            return None
+        for source in self._sources:
+            found = source.stored(account)
+            if found is not None:
+                return found
+        return None
+
+    def vouched(self, name: str) -> User:
+        """The user whom somebody else proved: a certificate, a ticket, a token; AuthError."""
+        found = self.stored(name)
+        if found is None:
+            raise BadCredentials("no such user")
+        if found.disabled:
+            raise Disabled("the account is disabled")
+        return found.user
+
+    def acting(self, user: User, authzid: str) -> User:
+        """The user as whom this one wants to act (RFC 4422 §3.4.1; R032). May block."""
+        if authzid in ("", user.name) or self.account(authzid) == user.name:
+            return user
+        if user.name not in self._proxies:
+            raise NotAuthorised("may not act for another user")
+        try:
+            return self.vouched(authzid)
+        except BadCredentials as error:
+            raise NotAuthorised(str(error)) from None
+
+    def _asked(self, name: str, password: bytes, service: str, address: str) -> User:
         if not usable_name(name) or b"\0" in password or len(password) > PASSWORD_OCTETS_MAX:
             for source in self._sources:
                 source.pretend(name, password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX])
-            raise BadCredentials(name)
+            raise BadCredentials("no usable name or password")
+        user = self._by_device(name, password, address)
+        if user is not None:
+            return user
         unavailable: AuthUnavailable | None = None
         for source in self._sources:
             try:
@@ -151,6 +197,17 @@ class Authenticator:
         if unavailable is not None:
             raise unavailable
         raise BadCredentials(name)
+
+    def _by_device(self, name: str, password: bytes, address: str) -> User | None:
+        if self._apps is None:
+            return None
+        device = self._apps.device(name, password)
+        if device is None:
+            return None
+        user = self.vouched(name)
+        self._apps.note_use(name, device, address)
+        _log.info("user %s logs in by the app password of %r", name, device)
+        return user
 
     def _remember(self, name: str, password: str, service: str, user: User, stamps: Stamps) -> None:
         entry = _Remembered(
@@ -171,7 +228,8 @@ class Authenticator:
                 del self._memory[name, service]
 
     def _stamps(self) -> Stamps:
-        return tuple(source.stamp() for source in self._sources)
+        own = () if self._apps is None else (self._apps.stamp(),)
+        return (self._names.stamp(), *own, *(source.stamp() for source in self._sources))
 
     def _digest(self, name: str, password: str, service: str) -> bytes:
         pair = f"{service}\0{name}\0{password}".encode("utf-8", "surrogateescape")

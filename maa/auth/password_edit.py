@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 NEW_FILE_MODE = 0o600
+EXTRAS = ("inbox", "folders", "quota", "allow_nets", "protocols", "expires")
+"""The keys behind the shell that are set one by one; an empty value takes one away."""
 
 
 class NoSuchUser(LookupError):
@@ -30,11 +32,14 @@ class Fields:
     inbox: str | None = None
     folders: str | None = None
     quota: str | None = None
+    allow_nets: str | None = None
+    protocols: str | None = None
+    expires: str | None = None
 
 
 def set_password(path: str, name: str, stored: str | None, fields: Fields) -> bool:
     """Give the user this stored password (None: keep it) and fields; whether the user is new."""
-    with _changing(path, create=True) as lines:
+    with changing(path, create=True) as lines:
         at = _place(lines, name)
         if at is None and stored is None:
             raise NoSuchUser(name)
@@ -47,9 +52,23 @@ def set_password(path: str, name: str, stored: str | None, fields: Fields) -> bo
         return at is None
 
 
+def exchange_password(path: str, name: str, old: str, new: str) -> bool:
+    """Put a stored password in the place of another, if it is still there; whether it was."""
+    with changing(path, create=False) as lines:
+        at = _place(lines, name)
+        if at is None:
+            return False
+        parts = lines[at].decode("utf-8", "surrogateescape").rstrip("\r").split(":", 7)
+        # A user who may not log in has the hash behind a mark, and is never asked for it.
+        if len(parts) < 2 or parts[1] != old:
+            return False
+        lines[at] = ":".join((name, new, *parts[2:])).encode("utf-8", "surrogateescape")
+        return True
+
+
 def delete(path: str, name: str) -> None:
     """Remove the user's lines; NoSuchUser."""
-    with _changing(path, create=False) as lines:
+    with changing(path, create=False) as lines:
         if _place(lines, name) is None:
             raise NoSuchUser(name)
         while (at := _place(lines, name)) is not None:
@@ -71,7 +90,7 @@ def _changed(line: str, stored: str | None, fields: Fields) -> str:
         if value is not None:
             parts[place] = str(value)
     extras = parts[7].split()
-    for key in ("inbox", "folders", "quota"):
+    for key in EXTRAS:
         value = getattr(fields, key)
         if value is not None:
             extras = [word for word in extras if not word.startswith(f"{key}=")]
@@ -82,7 +101,7 @@ def _changed(line: str, stored: str | None, fields: Fields) -> str:
 
 
 @contextlib.contextmanager
-def _changing(path: str, *, create: bool) -> Iterator[list[bytes]]:
+def changing(path: str, *, create: bool) -> Iterator[list[bytes]]:
     """The file's lines, to be changed in place; written when the block ends without an error."""
     path = os.path.realpath(path)
     descriptor = _locked(path, create)
@@ -92,8 +111,10 @@ def _changing(path: str, *, create: bool) -> Iterator[list[bytes]]:
         lines = data.split(b"\n")
         if not lines[-1]:
             lines.pop()
+        before = lines.copy()
         yield lines
-        replace_file(path, descriptor, b"".join(line + b"\n" for line in lines))
+        if lines != before:
+            replace_file(path, descriptor, b"".join(line + b"\n" for line in lines))
     finally:
         os.close(descriptor)
 

@@ -1,8 +1,7 @@
 """The password file: one line a user, as Dovecot's passwd-file has them.
 
-    user:{SCHEME}hash:uid:gid:gecos:home:shell:inbox=PLACE folders=PLACE quota=1G nologin
-
-`user:hash` is enough; missing fields leave the choice to `[mail]`. `#` begins a comment. The
+`password_line` says what a line is; `user:hash` is enough, so an htpasswd file is one too, and
+missing fields leave the choice to `[mail]`. `#` begins a comment. The
 file is read again as soon as its stat() differs, so a change needs no signal. A damaged line is
 reported with its number and stops nobody else: if its name can be read, that user gets "try
 again later" and not "wrong password", which would make phones forget the password (R251).
@@ -15,20 +14,20 @@ import os
 import secrets
 import stat
 import threading
-import time
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from maa.auth import hashes
+from maa.auth import hashes, verifiers
 from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
-from maa.limits import quota
-from maa.user import User, usable_name
+from maa.auth.new_hashes import new_hash
+from maa.auth.password_edit import exchange_password
+from maa.auth.password_line import Entry, Fault, parsed
+from maa.auth.settled_file import settled, stamp, stamp_of
+from maa.auth.source import Serves, Source, Stored
+from maa.user import User
 
-FILE_OCTETS_MAX: Final = 1 << 27
-_SETTLED_SECONDS: Final = 0.02
-"""More than the kernel's clock tick, within which two changes have the same time stamp."""
 # Verified in place of a missing user when the file itself offers nothing to imitate.
 _NOBODY: Final = (
     "$argon2id$v=19$m=19456,t=2,p=1$SmntfS+l1DrHuHduzdk7pw"
@@ -39,38 +38,21 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a line; line 0 is the file as a whole."""
-
-    line: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One user's line."""
-
-    user: User
-    stored: str
-    """`{SCHEME}hash`, or a bare hash; empty when no password fits."""
-    disabled: bool = False
-    fault: Fault | None = None
-    """The line cannot be used: nobody knows whether a password fits."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Content:
     stamp: Hashable
     entries: dict[str, Entry]
     decoys: tuple[str, ...]
     faults: tuple[Fault, ...]
+    serves: Serves
 
 
-class PasswordFile:
+class PasswordFile(Source):
     """A credential source over one file; safe to use from several threads."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, rehash: str = "none") -> None:
+        """`rehash`: the scheme in which a password is stored anew when its user logs in."""
         self.path = path
+        self._rehash = rehash
         self._loading = threading.Lock()
         self._content: _Content | None = None
         self._key = secrets.token_bytes(16)
@@ -95,14 +77,37 @@ class PasswordFile:
             self._imitate(content, name, password)
             raise BadCredentials(name)
         try:
-            fits = hashes.verified(entry.stored, password)
+            fits = hashes.verified(entry.stored, password, name)
         except hashes.UnknownHash as error:
             raise AuthUnavailable(f"{self.path}: the hash of {name}: {error}") from None
         if not fits:
             raise BadCredentials(name)
         if entry.disabled:
             raise Disabled(name)
+        if self._rehash != "none" and hashes.scheme_name(entry.stored) != self._rehash:
+            self._store_anew(name, entry.stored, password)
         return entry.user
+
+    def stored(self, name: str) -> Stored | None:
+        """What the line says of the user; AuthUnavailable for a damaged line."""
+        entry = self._current().entries.get(name)
+        if entry is None:
+            return None
+        if entry.fault is not None:
+            raise AuthUnavailable(f"{self.path} line {entry.fault.line}: {entry.fault.text}")
+        return Stored(entry.user, entry.stored, entry.disabled)
+
+    def serves(self) -> Serves:
+        """Which challenges the users could answer when the file was read last. Never blocks."""
+        content = self._content
+        return Serves() if content is None else content.serves
+
+    def load(self) -> None:
+        """Read the file if it has changed; what is wrong is logged. May block."""
+        try:
+            self._current()
+        except AuthUnavailable as error:
+            _log.warning("%s", error)
 
     def find(self, name: str) -> User | None:
         """The user, without a password."""
@@ -126,10 +131,18 @@ class PasswordFile:
 
     def stamp(self) -> Hashable:
         """Changes with every change of the file. One stat() of a file on a local disk."""
+        return stamp(self.path)
+
+    def _store_anew(self, name: str, old: str, password: bytes) -> None:
         try:
-            return _stamp_of(os.stat(self.path))
+            exchange_password(self.path, name, old, new_hash(password, self._rehash))
+        except hashes.PasswordTooLong as error:
+            _log.info("%s: the password of %s stays as it is: %s", self.path, name, error)
         except OSError as error:
-            return error.errno
+            # The login is right all the same.
+            _log.warning("%s: %s is not stored anew: %s", self.path, name, error.strerror)
+        else:
+            _log.info("%s: the password of %s is now %s", self.path, name, self._rehash)
 
     def _imitate(self, content: _Content, name: str, password: bytes) -> None:
         # Always the same line's hash for one name: a file with hashes of several costs then
@@ -137,7 +150,7 @@ class PasswordFile:
         digest = blake2b(name.encode("utf-8", "surrogateescape"), key=self._key).digest()
         decoys = content.decoys or (_NOBODY,)
         try:
-            hashes.verified(decoys[int.from_bytes(digest[:8]) % len(decoys)], password)
+            hashes.verified(decoys[int.from_bytes(digest[:8]) % len(decoys)], password, name)
         except hashes.UnknownHash as error:
             _log.warning("%s: %s", self.path, error)
 
@@ -156,7 +169,7 @@ class PasswordFile:
 
     def _loaded(self) -> _Content:
         try:
-            data, status = _settled(self.path)
+            data, status = settled(self.path)
         except OSError as error:
             raise AuthUnavailable(f"{self.path}: {error.strerror}") from None
         faults = list(_permission_faults(status))
@@ -171,101 +184,8 @@ class PasswordFile:
             elif entry is not None:
                 entries[entry.user.name] = entry
         decoys = tuple(e.stored for e in entries.values() if e.stored and e.fault is None)
-        return _Content(_stamp_of(status), entries, decoys, tuple(faults))
-
-
-def parsed(line: str, number: int) -> tuple[Entry | None, list[Fault]]:
-    """One line: the entry, if its name can be read, and what is wrong with it."""
-    fields = line.split(":", 7)
-    name = fields[0]
-    if not usable_name(name):
-        return None, [Fault(number, "no usable user name before the first colon")]
-    fields += [""] * (8 - len(fields))
-    faults: list[Fault] = []
-    user, disabled = User(name), False
-    stored = fields[1]
-    try:
-        if stored.startswith("!") and len(stored.strip("!*")):
-            stored, disabled = stored.lstrip("!"), True
-        elif stored.strip("!*") == "" and stored:
-            stored = ""
-        else:
-            _ensure_password(stored)
-        if stored:
-            hashes.ensure_known(stored)
-        user = replace(user, uid=_number(fields[2]), gid=_number(fields[3]))
-        user = replace(user, home=_home(fields[5]))
-        for extra in fields[7].split():
-            user, forbidden, wrong = _extra(user, extra)
-            disabled = disabled or forbidden
-            faults += [Fault(number, wrong)] if wrong else []
-    except ValueError as error:
-        fault = Fault(number, str(error))
-        return Entry(user, stored, disabled, fault), [*faults, fault]
-    return Entry(user, stored, disabled), faults
-
-
-def _ensure_password(stored: str) -> None:
-    if not stored:
-        raise ValueError("no password; write ! for a user who may not log in")
-
-
-def _number(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit()) or int(text) >= 2**32 - 1:
-        raise ValueError(f"{text!r} is no uid or gid")
-    return int(text)
-
-
-def _home(text: str) -> str | None:
-    if text and not text.startswith("/"):
-        raise ValueError(f"home {text!r} is no absolute path")
-    return text or None
-
-
-def _extra(user: User, extra: str) -> tuple[User, bool, str]:
-    """One of the words behind the shell: the user with it, whether it forbids, what is wrong."""
-    key, equals, value = extra.partition("=")
-    if key == "inbox" and value:
-        return replace(user, inbox=value), False, ""
-    if key == "folders" and value:
-        return replace(user, folders=value), False, ""
-    if key == "quota" and value:
-        try:
-            quota(value)
-        except ValueError as error:
-            # A slip here is not to keep anybody from their mail: the quota of `[mail]` holds.
-            return user, False, str(error)
-        return replace(user, quota=value), False, ""
-    if key == "nologin":
-        return user, value.lower() not in ("n", "no"), ""
-    if equals and value:
-        return user, False, f"unknown key {key!r} is ignored; known: inbox folders quota nologin"
-    raise ValueError(f"{extra!r} is not key=value")
-
-
-def _settled(path: str) -> tuple[bytes, os.stat_result]:
-    """The file and its stat(), such that a later change must show in a later stat()."""
-    for _ in range(5):
-        # Without O_NONBLOCK the open of a FIFO would wait for a writer.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(0, "not a regular file")
-            if status.st_size > FILE_OCTETS_MAX:
-                raise OSError(0, "larger than any password file")
-            data = file.read(FILE_OCTETS_MAX)
-        if abs(time.time() - status.st_ctime) > _SETTLED_SECONDS:
-            break
-        time.sleep(_SETTLED_SECONDS)
-    return data, status
-
-
-def _stamp_of(status: os.stat_result) -> tuple[int, ...]:
-    return (
-        status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    )  # fmt: skip
+        serves = Serves.of(verifiers.serves(stored) for stored in decoys)
+        return _Content(stamp_of(status), entries, decoys, tuple(faults), serves)
 
 
 def _permission_faults(status: os.stat_result) -> list[Fault]:

@@ -16,6 +16,7 @@ from collections.abc import Hashable
 from typing import Final
 
 from maa.auth.errors import AuthUnavailable
+from maa.auth.source import Source, Stored
 from maa.user import User
 
 NAME_OCTETS_MAX: Final = 255
@@ -25,7 +26,7 @@ REALM_NONE: Final = "none"
 REALM_FROM_AT_SIGN: Final = "from-at-sign"
 
 
-class Saslauthd:
+class Saslauthd(Source):
     """A credential source that asks saslauthd, one connection per question."""
 
     def __init__(
@@ -53,6 +54,14 @@ class Saslauthd:
 
     def pretend(self, name: str, password: bytes) -> None:
         """Nothing to pretend: saslauthd is asked about every name, known or not."""
+
+    def stored(self, name: str) -> Stored | None:
+        """The system's user of this name, or one as `check` would make it: nobody can tell.
+
+        saslauthd has users whom the system does not know, and names none without a password. Who
+        is asked for here was vouched for by a certificate, a ticket, a token or an app password.
+        """
+        return Stored(_system_user(name))
 
     def stamp(self) -> Hashable:
         """saslauthd cannot tell that its users changed: the memory's minute is the bound."""

@@ -54,9 +54,13 @@ def remarks(config: Config) -> list[str]:
         for key, file in _tls_files(config).items()
         if not file.exists()
     ]
-    files = {}
+    files: dict[str, Path] = {}
     if "password-file" in config.auth.sources:
         files["auth.password-file.path"] = config.auth.password_file.path
+    names = config.auth.names
+    for key in ("local_hosts", "domain_table", "virtual_users"):
+        if getattr(names, key) is not None:
+            files[f"auth.names.{key.replace('_', '-')}"] = getattr(names, key)
     if "saslauthd" in config.auth.sources:
         files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
     found += [f"{key}: {file} is not there" for key, file in files.items() if not file.exists()]

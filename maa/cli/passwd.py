@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from maa.auth import restrictions
+from maa.auth.app_passwords import AppPasswords, NoSuchDevice, seen_folder, when
 from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
-from maa.auth.hashes import DEFAULT_SCHEME, NEW_SCHEMES, PasswordTooLong, UnknownHash, new_hash
+from maa.auth.hashes import PasswordTooLong, UnknownHash
+from maa.auth.new_hashes import DEFAULT_SCHEME, NEW_SCHEMES, new_hash
 from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
-from maa.auth.password_file import PasswordFile, parsed
+from maa.auth.password_file import PasswordFile
+from maa.auth.password_line import parsed
 from maa.limits import quota
 from maa.service.config import PasswordFile as PasswordFileSettings
 from maa.service.reading import ConfigError, load
+from maa.service.server import authenticator_of
 from maa.user import usable_name
 
 CONFIG: Final = Path("/etc/maa/maa.toml")
@@ -44,6 +50,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     what.add_argument(
         "--keep", action="store_true", help="keep the password, change only what is given below"
     )
+    what.add_argument(
+        "--app",
+        metavar="NAME",
+        help="make a password for one device, and show it once; with --revoke, take it back",
+    )
+    what.add_argument("--apps", action="store_true", help="list the devices and their last use")
+    parser.add_argument("--revoke", action="store_true", help="with --app: revoke the password")
     parser.add_argument("--stdin", action="store_true", help="take the password from stdin's line")
     parser.add_argument(
         "--scheme",
@@ -60,19 +73,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--quota", metavar="QUOTA", help="as [mail] quota, for this user, such as 1GiB,100000C"
     )
+    parser.add_argument("--allow-nets", metavar="NETS", help="only from 192.168.1.0/24,::1")
+    parser.add_argument("--protocols", metavar="NAMES", help="only by imap, pop3 or imap,pop3")
+    parser.add_argument("--expires", metavar="DATE", help="not after this day, 2027-01-31 (UTC)")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked; 0, or 1 with the reason on stderr."""
     try:
-        print(_done(arguments, str(_file(arguments))))
+        if arguments.app is not None or arguments.apps or arguments.revoke:
+            print(_of_devices(arguments))
+        else:
+            print(_done(arguments, str(_file(arguments))))
     except (_Fault, ConfigError, AuthUnavailable, PasswordTooLong, UnknownHash) as error:
         reason = str(error)
     except BadCredentials:
         reason = "the password does not fit"
     except Disabled:
         reason = f"the password fits, but {arguments.user} may not log in"
+    except NoSuchDevice:
+        reason = f"{arguments.user} has no password for {arguments.app}"
     except NoSuchUser:
         reason = f"there is no user {arguments.user}"
     except OSError as error:
@@ -81,6 +102,33 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     print(f"maa passwd: {reason}", file=sys.stderr)
     return 1
+
+
+def _of_devices(arguments: argparse.Namespace) -> str:
+    """App passwords: add, revoke or list."""
+    name: str = arguments.user
+    if not usable_name(name):
+        raise _Fault(f"{name!r} is no usable name")
+    if arguments.app is None and not arguments.apps:
+        raise _Fault("--revoke says which: --app NAME --revoke USER")
+    config = load(arguments.config or CONFIG)
+    apps = AppPasswords(str(config.auth.app_passwords.path), seen_folder(str(config.state)))
+    if arguments.apps:
+        lines = [
+            f"{one.device}: made {one.created}, {when(apps.last_use(name, one.device))}"
+            for one in apps.listed(name)
+        ]
+        return "\n".join(lines) or f"{name} has no app passwords"
+    if arguments.revoke:
+        apps.revoke(name, arguments.app)
+        return f"{name}: the password for {arguments.app} is revoked"
+    if authenticator_of(config).find(name) is None and "saslauthd" not in config.auth.sources:
+        raise NoSuchUser(name)
+    try:
+        password = apps.add(name, arguments.app)
+    except ValueError as error:
+        raise _Fault(str(error)) from None
+    return f"{name}: the password for {arguments.app}, shown only now:\n{password}"
 
 
 def _file(arguments: argparse.Namespace) -> Path:
@@ -111,6 +159,9 @@ def _done(arguments: argparse.Namespace, path: str) -> str:
         arguments.folders,
         # Words behind the shell hold no blanks.
         None if arguments.quota is None else "".join(arguments.quota.split()),
+        arguments.allow_nets,
+        arguments.protocols,
+        arguments.expires,
     )
     stored = None
     if not arguments.keep:
@@ -129,11 +180,18 @@ def _ensure_sound(name: str, stored: str | None, fields: Fields) -> None:
         raise _Fault("a password stored as it is cannot hold a colon")
     if any(word.split() != [word] for word in (fields.inbox, fields.folders) if word):
         raise _Fault("a place cannot hold blanks")
-    if fields.quota:
-        try:
-            quota(fields.quota)
-        except ValueError as error:
-            raise _Fault(str(error)) from None
+    readers: tuple[tuple[str | None, Callable[[str], object]], ...] = (
+        (fields.quota, quota),
+        (fields.allow_nets, restrictions.networks),
+        (fields.protocols, restrictions.services),
+        (fields.expires, restrictions.expiry),
+    )
+    for value, read in readers:
+        if value:
+            try:
+                read(value)
+            except ValueError as error:
+                raise _Fault(str(error)) from None
     numbers = ("" if number is None else str(number) for number in (fields.uid, fields.gid))
     line = ":".join((name, stored or "!", *numbers, "", fields.home or "", ""))
     for fault in parsed(line, 1)[1]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from maa.auth.credentials import Authenticator
+from maa.auth.source import Source
 from maa.conversation import CLOSE, Conversation, Peer
 from maa.imap.session import Session as ImapSession
 from maa.imap.states import ImapSettings
@@ -172,7 +173,7 @@ class Client:
         return b"".join(pieces)
 
 
-class _Anybody:
+class _Anybody(Source):
     """A source of credentials that lets the copied user in."""
 
     def __init__(self, user: User) -> None:

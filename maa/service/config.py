@@ -78,6 +78,24 @@ class PasswordFile:
     """`[auth] password-file.*`."""
 
     path: Path = Path("/etc/maa/passwd")
+    rehash: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class AppPasswords:
+    """`[auth] app-passwords.*`."""
+
+    path: Path = Path("/etc/maa/app-passwords")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`[auth] names.*`: sendmail's local-host-names, domaintable and virtusertable, as text."""
+
+    default_domain: str = ""
+    local_hosts: Path | None = None
+    domain_table: Path | None = None
+    virtual_users: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +111,11 @@ class Auth:
     """`[auth]`."""
 
     sources: tuple[str, ...] = ("password-file",)
+    proxies: tuple[str, ...] = ()
     password_file: PasswordFile = field(default_factory=PasswordFile)
+    app_passwords: AppPasswords = field(default_factory=AppPasswords)
     saslauthd: Saslauthd = field(default_factory=Saslauthd)
+    names: Names = field(default_factory=Names)
 
 
 @dataclass(frozen=True, slots=True)

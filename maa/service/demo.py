@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from maa.auth.hashes import new_hash
-from maa.service.config import Auth, Config, Endpoint, Listen, Mail, PasswordFile, Tls
+from maa.auth.new_hashes import new_hash
+from maa.service.config import AppPasswords, Auth, Config, Endpoint, Listen, Mail, PasswordFile, Tls
 
 USER: Final = "demo"
 CLASSIC_USER: Final = "classic"
@@ -92,7 +92,10 @@ def prepared(folder: Path) -> tuple[Config, str]:
             **{name: (Endpoint(f"tcp:{port}:interface=127.0.0.1"),) for name, port in PORTS.items()}
         ),
         tls=Tls(certificate, key),
-        auth=Auth(("password-file",), PasswordFile(folder / "passwd")),
+        auth=Auth(
+            password_file=PasswordFile(folder / "passwd"),
+            app_passwords=AppPasswords(folder / "app-passwords"),
+        ),
         mail=Mail(home=f"{folder}/mail/{{user}}"),
     )
     return config, _HELP.format(

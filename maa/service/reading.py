@@ -16,9 +16,11 @@ from typing import Any, Final
 
 from twisted.internet import endpoints
 
+from maa.auth.new_hashes import NEW_SCHEMES
 from maa.limits import quota
 from maa.networks import Networks
 from maa.service.config import (
+    AppPasswords,
     Auth,
     Config,
     Endpoint,
@@ -27,11 +29,13 @@ from maa.service.config import (
     Listen,
     Log,
     Mail,
+    Names,
     PasswordFile,
     Saslauthd,
     Tls,
 )
 from maa.store.places import Place, checked_template
+from maa.user import usable_name
 
 WORKERS_MAX: Final = 256
 COUNT_MAX: Final = 1_000_000
@@ -263,6 +267,18 @@ def _realm(value: Any, folder: Path) -> str:
     return value
 
 
+def _domain(value: Any, folder: Path) -> str:
+    if value != "" and (not isinstance(value, str) or _HOSTNAME.fullmatch(value) is None):
+        raise _Bad('a domain, such as "example.org", or "" for none')
+    return str(value).lower()
+
+
+def _users(value: Any, folder: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(o, str) and usable_name(o) for o in value):
+        raise _Bad("a list of users' names")
+    return tuple(value)
+
+
 def _home(value: Any, folder: Path) -> str:
     if not isinstance(value, str):
         raise _Bad("an absolute path, in which {user}, {local} and {domain} may stand")
@@ -326,10 +342,20 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
     },
     Auth: {
         "sources": _some_of("password-file", "saslauthd"),
+        "proxies": _users,
         "password-file": PasswordFile,
+        "app-passwords": AppPasswords,
         "saslauthd": Saslauthd,
+        "names": Names,
     },
-    PasswordFile: {"path": _path},
+    PasswordFile: {"path": _path, "rehash": _one_of("none", *NEW_SCHEMES)},
+    AppPasswords: {"path": _path},
+    Names: {
+        "default-domain": _domain,
+        "local-hosts": _path,
+        "domain-table": _path,
+        "virtual-users": _path,
+    },
     Saslauthd: {"socket": _path, "realm": _realm},
     Mail: {
         "home": _home,

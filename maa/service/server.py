@@ -22,10 +22,13 @@ from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThread
 
 from maa import __version__
-from maa.auth.credentials import Authenticator, Source
+from maa.auth.app_passwords import AppPasswords, seen_folder
+from maa.auth.credentials import Authenticator
+from maa.auth.names import Names
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Ledgers, Penalties
 from maa.auth.saslauthd import Saslauthd
+from maa.auth.source import Source
 from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
 from maa.service.audit_file import AuditFile
@@ -294,19 +297,37 @@ def places_of(config: Config) -> MailPlaces:
 
 def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenticator:
     """Who checks passwords and knows users, as configured; `ledgers` say who guessed."""
+    auth, names = config.auth, config.auth.names
     limits = config.limits
     free = Free(limits.failed_logins_per_address, limits.failed_logins_per_account, limits.exempt)
-    return Authenticator(sources_of(config), penalties=Penalties(ledgers, free))
+    return Authenticator(
+        sources_of(config),
+        penalties=Penalties(ledgers, free),
+        names=Names(
+            names.default_domain,
+            _text(names.local_hosts),
+            _text(names.domain_table),
+            _text(names.virtual_users),
+        ),
+        app_passwords=AppPasswords(str(auth.app_passwords.path), seen_folder(str(config.state))),
+        proxies=auth.proxies,
+    )
 
 
 def sources_of(config: Config) -> list[Source]:
     """What knows users, in the order in which it is asked."""
     auth = config.auth
     made: dict[str, Callable[[], Source]] = {
-        "password-file": lambda: PasswordFile(str(auth.password_file.path)),
+        "password-file": lambda: PasswordFile(
+            str(auth.password_file.path), auth.password_file.rehash
+        ),
         "saslauthd": lambda: Saslauthd(str(auth.saslauthd.socket), auth.saslauthd.realm),
     }
     return [made[name]() for name in auth.sources]
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _raise_descriptor_limit() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import passlib.hash
+import passlib.registry
 import pytest
 
-from maa.auth import hashes, libcrypt
+from maa.auth import hashes, libcrypt, new_hashes, schemes
 
 # "sesame", as `doveadm pw -s SCHEME` of Dovecot 2.3 writes it.
 DOVECOT = [
@@ -31,6 +32,14 @@ DOVECOT = [
     "{DES-CRYPT}0W846m0Lgwt/s",
     "{CRYPT}$2y$05$Jmzqp8ab.hXkjvpylkgRCekFnxyp1uVIjat9C09J1OKcCtDSeHdLu",
     "{PLAIN}sesame",
+    "{SCRAM-SHA-1}4096,8QJ/WFXboy8ZG5FUr9/kmg==,ogEouVuOF6pWpAYAthCX0IluFTI=,AXVN929Dj68a2Rs5wkxwnyl+auE=",
+    "{SCRAM-SHA-256}4096,LhMFh2DZbAD/pjVQIFdYug==,RWy/KzOPkBtKOHrQ0s5t1wsWLurYSzgeheyc9IyU+WM=,nRxzF3iFICsaWO2u2Ab51U/5nientr4ls9cuYYpzPFY=",
+    "{CRAM-MD5}c06486eb23448c26ecccb57ea835cb2bece48cb9aaeb56d997ef9fc87fc5a563",
+    "{HMAC-MD5}c06486eb23448c26ecccb57ea835cb2bece48cb9aaeb56d997ef9fc87fc5a563",
+    "{DIGEST-MD5}4aaa815ce7e3689cb6f09badbb8f3211",
+    "{MD5}$1$kdhx2MWu$ShBCm/YEojZG9axqr0hIu/",
+    "{MD5}yNrhxQ4JLz2HcZL8VVsdzw==",
+    "{PLAIN-MD4}e2de92b3cf3e44d0c6cec1d6423f8771",
 ]
 # As other programs store them: openssl passwd -6, yescrypt by libxcrypt, bare traditional crypt.
 BARE = [
@@ -38,30 +47,89 @@ BARE = [
     "$y$j9T$F5Jx5fExrKuPp53xLKQ..1$2XG8TbeFGEUHepjXSRRwTEN/pknneEfp/PquC6DSDN4",
     "0W846m0Lgwt/s",
 ]
+# htpasswd -nbm, -nbB, -nbs and -nbd.
+HTPASSWD = [
+    "$apr1$KowSof/5$mqmiVspozTGTmEXUMCp88.",
+    "$2y$05$1/UvxTZzu5QcPzkqAIi/POJkx5WG6jMzf1g3pj4r0Cg9hAir4cRd2",
+    "{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=",
+    "0W846m0Lgwt/s",
+]
+USER = "joe@example.org"
+LIBPASS = sorted({*passlib.registry.list_crypt_handlers()} - schemes.NOT_OF_LIBPASS)
+"""All that libpass reads but clear passwords, what is no password, and htdigest with its realm."""
+CHEAP = {
+    "argon2": {"rounds": 1, "memory_cost": 64},
+    "bcrypt": {"rounds": 4},
+    "bcrypt_sha256": {"rounds": 4},
+    "django_argon2": {"rounds": 1, "memory_cost": 64},
+    "django_bcrypt": {"rounds": 4},
+    "django_bcrypt_sha256": {"rounds": 4},
+    "ldap_bcrypt": {"rounds": 4},
+    "phpass": {"rounds": 7},
+    "bsdi_crypt": {"rounds": 101},
+    "ldap_bsdi_crypt": {"rounds": 101},
+    "scrypt": {"rounds": 4},
+}
+
+
+def of_libpass(name: str) -> str:
+    """ "sesame" in one of libpass's schemes, at little cost."""
+    handler = passlib.registry.get_crypt_handler(name)
+    cheap = CHEAP.get(name, {"rounds": 1100} if hasattr(handler, "max_rounds") else {})
+    more = {"user": USER} if "user" in handler.context_kwds else {}
+    return handler.using(**cheap).hash("sesame", **more)
+
+
+@pytest.mark.parametrize("name", LIBPASS)
+def test_every_scheme_of_libpass_is_read(name: str) -> None:
+    hashed = of_libpass(name)
+    written = hashed if hashed.startswith("{") else f"{{{name.upper().replace('_', '-')}}}{hashed}"
+    hashes.ensure_known(written)
+    assert hashes.verified(written, b"sesame", USER)
+    assert not hashes.verified(written, b"sesam", USER)
+    limit = hashes.significant_octets(written)
+    if limit is not None:
+        assert not hashes.verified(written, b"sesame" + b"x" * limit, USER)
+
+
+@pytest.mark.parametrize("name", schemes.BY_FORM)
+def test_a_bare_hash_of_libpass_is_told_by_its_form(name: str) -> None:
+    stored = of_libpass(name)
+    hashes.ensure_known(stored)
+    assert hashes.verified(stored, b"sesame", USER)
+    assert not hashes.verified(stored, b"sesam", USER)
+
+
+@pytest.mark.parametrize("stored", HTPASSWD)
+def test_hashes_of_an_htpasswd_file(stored: str) -> None:
+    hashes.ensure_known(stored)
+    assert hashes.verified(stored, b"sesame")
+    assert not hashes.verified(stored, b"sesam")
 
 
 @pytest.mark.parametrize("stored", DOVECOT + BARE, ids=lambda stored: stored[:16])
 def test_hashes_of_other_programs_fit_their_password_and_no_other(stored: str) -> None:
     hashes.ensure_known(stored)
-    assert hashes.verified(stored, b"sesame")
-    assert not hashes.verified(stored, b"sesam")
-    assert not hashes.verified(stored, b"sesame2")
-    assert not hashes.verified(stored, b"")
+    assert hashes.verified(stored, b"sesame", USER)
+    assert not hashes.verified(stored, b"sesam", USER)
+    assert not hashes.verified(stored, b"sesame2", USER)
+    assert not hashes.verified(stored, b"", USER)
 
 
-@pytest.mark.parametrize("scheme", [*hashes.NEW_SCHEMES, "argon2id"])
+@pytest.mark.parametrize("scheme", [*new_hashes.NEW_SCHEMES, "argon2id"])
 def test_new_hashes_are_verified_and_salted(scheme: str) -> None:
-    stored = hashes.new_hash("пароль".encode(), scheme)
+    stored = new_hashes.new_hash("пароль".encode(), scheme)
     hashes.ensure_known(stored)
     assert hashes.verified(stored, "пароль".encode())
     assert not hashes.verified(stored, b"x")
-    if scheme != "PLAIN":
-        assert hashes.new_hash("пароль".encode(), scheme) != stored
+    if scheme not in ("PLAIN", "CRAM-MD5"):
+        assert new_hashes.new_hash("пароль".encode(), scheme) != stored
 
 
 @pytest.mark.parametrize(
     "stored",
     ["sesame", "{NTLM}abc", "{SSHA}short", "{SSHA}!!!", "{SHA256-CRYPT}", "$nothing$x",
+     "{SCRAM-SHA-256}4096,a,b,c", "{SCRAM-SHA-1}0,AAAA,AAAA,AAAA", "{CRAM-MD5}00", "{HTDIGEST}x",
      "{ARGON2ID}$argon2id$rubbish", "{BLF-CRYPT}$2y$rubbish", "{PBKDF2", "", "{}x"],
 )  # fmt: skip
 def test_what_is_no_hash_is_told_at_once(stored: str) -> None:
@@ -70,11 +138,11 @@ def test_what_is_no_hash_is_told_at_once(stored: str) -> None:
 
 
 def test_R034_bcrypt_never_cuts_a_password_silently() -> None:
-    stored = hashes.new_hash(b"x" * 72, "BLF-CRYPT")
+    stored = new_hashes.new_hash(b"x" * 72, "BLF-CRYPT")
     assert hashes.verified(stored, b"x" * 72)
     assert not hashes.verified(stored, b"x" * 73)
     with pytest.raises(hashes.PasswordTooLong):
-        hashes.new_hash(b"x" * 73, "BLF-CRYPT")
+        new_hashes.new_hash(b"x" * 73, "BLF-CRYPT")
 
 
 def test_R034_traditional_crypt_never_cuts_a_password_silently() -> None:
@@ -92,12 +160,12 @@ def test_R034_no_hash_ends_at_a_nul() -> None:
         "{BLF-CRYPT}" + "$2y$05$abcdefghijklmnopqrstuuhKF09ZYWwH2zP/0fwE1X8e/Q1YNx/hO", b"x\0y"
     )
     with pytest.raises(hashes.PasswordTooLong):
-        hashes.new_hash(b"x\0y")
+        new_hashes.new_hash(b"x\0y")
 
 
 def test_an_unknown_scheme_for_a_new_password_names_the_known_ones() -> None:
     with pytest.raises(hashes.UnknownHash, match="ARGON2ID"):
-        hashes.new_hash(b"x", "ROT13")
+        new_hashes.new_hash(b"x", "ROT13")
 
 
 @pytest.mark.parametrize(
@@ -135,4 +203,4 @@ def test_without_libcrypt_libpass_does_what_it_can() -> None:
     with pytest.raises(hashes.UnknownHash, match="libcrypt"):
         hashes.ensure_known("$y$j9T$abcdefgh$9WNEpu8Mx2S4KNGvbVWKM6clOSoY6.YEl7AYF4DGV04")
     with pytest.raises(hashes.UnknownHash, match="libcrypt"):
-        hashes.new_hash(b"x", "SHA512-CRYPT")
+        new_hashes.new_hash(b"x", "SHA512-CRYPT")

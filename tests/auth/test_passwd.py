@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from maa.auth.app_passwords import AppPasswords
 from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
 from maa.auth.password_file import PasswordFile
 from maa.cli import main
@@ -167,4 +168,52 @@ def test_a_quota_is_set_and_a_wrong_one_refused(
     assert maa(path, "joe", "--keep", "--quota", "plenty") == 1
     assert "'plenty' is no quota" in capsys.readouterr().err
     assert maa(path, "joe", "--keep", "--quota", "") == 0
+    assert PasswordFile(str(path)).find("joe") == User("joe")
+
+
+def test_app_passwords_are_made_listed_and_revoked(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "maa.toml"
+    config.write_text(
+        f'state = "{tmp_path}/state"\nlisten.imap = ["tcp:143"]\n'
+        f'[auth]\npassword-file.path = "{path}"\napp-passwords.path = "{tmp_path}/apps"\n'
+    )
+    path.write_text("joe:{PLAIN}a\n")
+    where = ["passwd", "--config", str(config)]
+    assert main([*where, "--app", "my phone", "joe"]) == 0
+    shown = capsys.readouterr().out.splitlines()[-1]
+    apps = AppPasswords(str(tmp_path / "apps"), str(tmp_path / "state/app-passwords"))
+    assert apps.device("joe", shown.encode()) == "my phone"
+    assert main([*where, "--apps", "joe"]) == 0
+    out = capsys.readouterr().out
+    assert "my phone: made " in out and "never used" in out and shown not in out
+    apps.note_use("joe", "my phone", "192.0.2.7")
+    assert main([*where, "--apps", "joe"]) == 0
+    assert "from 192.0.2.7" in capsys.readouterr().out
+    assert main([*where, "--app", "my phone", "--revoke", "joe"]) == 0
+    assert main([*where, "--apps", "joe"]) == 0
+    assert "no app passwords" in capsys.readouterr().out
+    for wrong in (
+        ["--app", "my phone", "--revoke", "joe"],
+        ["--revoke", "joe"],
+        ["--app", "x", "ann"],
+        ["--app", "a:b", "joe"],
+        ["--app", "x", "../joe"],
+    ):
+        assert main([*where, *wrong]) == 1
+        assert capsys.readouterr().err.startswith("maa passwd: ")
+
+
+def test_restrictions_are_set_and_wrong_ones_refused(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert maa(path, "joe", "--protocols", "imap", "--expires", "2027-01-31", password="x") == 0
+    user = PasswordFile(str(path)).find("joe")
+    assert user is not None and user.restrictions is not None
+    assert user.restrictions.services == {"imap"}
+    for wrong in (("--allow-nets", "all"), ("--protocols", "smtp"), ("--expires", "soon")):
+        assert maa(path, "joe", "--keep", *wrong) == 1
+        assert capsys.readouterr().err
+    assert maa(path, "joe", "--keep", "--protocols", "", "--expires", "") == 0
     assert PasswordFile(str(path)).find("joe") == User("joe")

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
-from maa.auth.hashes import new_hash
-from maa.auth.password_file import Fault, PasswordFile, parsed
+from maa.auth.new_hashes import new_hash
+from maa.auth.password_edit import exchange_password
+from maa.auth.password_file import PasswordFile
+from maa.auth.password_line import Fault, parsed
 from maa.user import User
 
 
@@ -81,7 +83,7 @@ def test_a_user_who_may_not_log_in_hears_so_only_with_the_password(path: Path) -
         ("joe", "no password"),
         ("joe:", "no password"),
         ("joe:secret", "{PLAIN}"),
-        ("joe:{NTLM}x", "unknown scheme {NTLM}"),
+        ("joe:{RPA}x", "unknown scheme {RPA}"),
         ("joe:{PLAIN}x:one", "'one' is no uid or gid"),
         ("joe:{PLAIN}x:1:-1", "'-1' is no uid or gid"),
         ("joe:{PLAIN}x:1:4294967295", "no uid or gid"),
@@ -219,3 +221,65 @@ def test_a_slip_in_a_quota_keeps_nobody_out(path: Path) -> None:
     (fault,) = source.faults()
     assert fault.line == 1
     assert "'plenty' is no quota: use octets, messages or both" in fault.text
+
+
+def test_fields_of_restriction_and_dovecots_own_words(path: Path) -> None:
+    source = written(
+        path,
+        "joe:{PLAIN}x::::/home/joe::userdb_mail=maildir:/srv/joe allow_nets=10.0.0.0/8 "
+        "protocols=imap expires=2027-01-31\n",
+    )
+    assert source.faults() == ()
+    user = source.find("joe")
+    assert user is not None and user.restrictions is not None
+    assert user.inbox == user.folders == "maildir:/srv/joe"
+    assert user.restrictions.services == {"imap"}
+    assert "10.1.2.3" in user.restrictions.networks
+
+
+def test_an_htpasswd_file_is_a_password_file(path: Path) -> None:
+    source = written(
+        path,
+        "joe:$apr1$KowSof/5$mqmiVspozTGTmEXUMCp88.\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n"
+        "bob:0W846m0Lgwt/s\n",
+    )
+    assert source.faults() == ()
+    for name in ("joe", "ann", "bob"):
+        assert source.check(name, b"sesame", "imap") == User(name)
+
+
+def test_a_password_is_stored_anew_when_its_user_logs_in(path: Path) -> None:
+    written(path, "# users\nold:{SHA}x\njoe:0W846m0Lgwt/s:1000:::::quota=1G\nann:!{PLAIN}y\n")
+    source = PasswordFile(str(path), "SCRAM-SHA-256")
+    with pytest.raises(BadCredentials):
+        source.check("joe", b"wrong", "imap")
+    assert "0W846m0Lgwt/s" in path.read_text()
+    assert source.check("joe", b"sesame", "imap") is not None
+    lines = path.read_text().splitlines()
+    assert lines[2].startswith("joe:{SCRAM-SHA-256}") and lines[2].endswith(":1000:::::quota=1G")
+    assert [lines[0], lines[1], lines[3]] == ["# users", "old:{SHA}x", "ann:!{PLAIN}y"]
+    before = path.stat()
+    assert source.check("joe", b"sesame", "imap") is not None
+    assert path.stat() == before
+
+
+def test_a_password_that_was_changed_meanwhile_is_not_overwritten(path: Path) -> None:
+    written(path, "joe:{PLAIN}new\n")
+    assert not exchange_password(str(path), "joe", "{PLAIN}old", "{PLAIN}older")
+    assert not exchange_password(str(path), "ann", "{PLAIN}old", "{PLAIN}older")
+    assert path.read_text() == "joe:{PLAIN}new\n"
+
+
+def test_a_login_stands_when_the_file_cannot_be_written(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    written(path, "joe:{PLAIN}secret\nann:{PLAIN}" + "x" * 80 + "\n")
+    (path.parent / f"passwd.{os.getpid()}.new").write_text("in the way")
+    source = PasswordFile(str(path), "ARGON2ID")
+    assert source.check("joe", b"secret", "imap") == User("joe")
+    assert "is not stored anew" in caplog.text
+    (path.parent / f"passwd.{os.getpid()}.new").unlink()
+    short = PasswordFile(str(path), "BLF-CRYPT")
+    assert short.check("ann", b"x" * 80, "imap") == User("ann")
+    assert short.find("ann") == User("ann")
+    assert path.read_text().endswith("ann:{PLAIN}" + "x" * 80 + "\n")

@@ -58,7 +58,14 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         plaintext_login = "never"
         [auth]
         sources = ["saslauthd", "password-file"]
+        proxies = ["backup"]
         password-file.path = "passwd"
+        password-file.rehash = "SCRAM-SHA-256"
+        app-passwords.path = "apps"
+        names.default-domain = "Example.org"
+        names.local-hosts = "hosts"
+        names.domain-table = "/etc/mail/domaintable"
+        names.virtual-users = "virtual"
         saslauthd.socket = "/run/mux"
         saslauthd.realm = "example.org"
         [mail]
@@ -246,6 +253,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         .replace("\n# audit =", "\naudit =")
         .replace("\n# key =", "\nkey =")
         .replace("\n# client_authorities =", "\nclient_authorities =")
+        .replace("\n# names.", "\nnames.")
     )
     assert _keys(table) == _settings(Config())
 

@@ -1,0 +1,111 @@
+"""maa.auth.app_passwords: one for each device, beside any source."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from maa.auth.app_passwords import AppPasswords, NoSuchDevice, when
+from maa.auth.credentials import Authenticator
+from maa.auth.errors import BadCredentials, Disabled
+from maa.auth.password_file import PasswordFile
+from maa.user import User
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> AppPasswords:
+    return AppPasswords(str(tmp_path / "apps"), str(tmp_path / "seen"))
+
+
+@pytest.fixture
+def authenticator(tmp_path: Path, apps: AppPasswords) -> Authenticator:
+    (tmp_path / "passwd").write_text("joe:{PLAIN}secret\nold:{PLAIN}x::::::nologin\nsafe:!\n")
+    (tmp_path / "passwd").chmod(0o600)
+    return Authenticator([PasswordFile(str(tmp_path / "passwd"))], app_passwords=apps)
+
+
+def test_an_app_password_lets_its_user_in_and_nobody_else(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    phone = apps.add("joe", "phone")
+    assert authenticator.check("joe", phone) == User("joe")
+    assert authenticator.check("joe", phone.replace("-", "").upper()) == User("joe")
+    assert authenticator.check("joe", "secret") == User("joe")
+    for name, password in (("old", phone), ("safe", phone), ("ann", phone), ("joe", phone[:-1])):
+        with pytest.raises(BadCredentials):
+            authenticator.check(name, password)
+
+
+def test_a_user_without_a_password_may_have_app_passwords_alone(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    assert authenticator.check("safe", apps.add("safe", "laptop")) == User("safe")
+
+
+def test_a_disabled_user_does_not_come_in_by_a_device(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    with pytest.raises(Disabled):
+        authenticator.check("old", apps.add("old", "phone"))
+
+
+def test_a_revoked_password_is_not_even_remembered(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    phone, laptop = apps.add("joe", "phone"), apps.add("joe", "laptop")
+    authenticator.check("joe", phone)
+    assert authenticator.remembered("joe", phone) == User("joe")
+    apps.revoke("joe", "phone")
+    assert authenticator.remembered("joe", phone) is None
+    with pytest.raises(BadCredentials):
+        authenticator.check("joe", phone)
+    assert authenticator.check("joe", laptop) == User("joe")
+    with pytest.raises(NoSuchDevice):
+        apps.revoke("joe", "phone")
+
+
+def test_a_new_password_of_a_device_replaces_the_old_one(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    old, new = apps.add("joe", "phone"), apps.add("joe", "phone")
+    assert [one.device for one in apps.listed("joe")] == ["phone"]
+    assert authenticator.check("joe", new) == User("joe")
+    with pytest.raises(BadCredentials):
+        authenticator.check("joe", old)
+
+
+def test_the_last_use_is_known(apps: AppPasswords, authenticator: Authenticator) -> None:
+    phone = apps.add("joe", "phone")
+    assert apps.last_use("joe", "phone") is None
+    assert when(None) == "never used"
+    authenticator.check("joe", phone, "imap", "192.0.2.7")
+    use = apps.last_use("joe", "phone")
+    assert use is not None
+    assert abs(use.seconds - time.time()) < 5
+    assert use.address == "192.0.2.7"
+    assert "192.0.2.7" in when(use)
+    apps.add("joe", "phone")
+    assert apps.last_use("joe", "phone") is None
+
+
+def test_the_file_holds_no_password_and_is_the_owners_alone(apps: AppPasswords) -> None:
+    phone = apps.add("joe", "phone")
+    text = Path(apps.path).read_text()
+    assert phone.replace("-", "") not in text and text.startswith("joe:phone:{SSHA256}")
+    assert os.stat(apps.path).st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("device", ["", "a:b", "a\nb", "x" * 65, "-x", "é"])
+def test_what_is_no_name_of_a_device_is_refused(apps: AppPasswords, device: str) -> None:
+    with pytest.raises(ValueError, match="device"):
+        apps.add("joe", device)
+
+
+def test_damaged_lines_are_passed_over(apps: AppPasswords, authenticator: Authenticator) -> None:
+    phone = apps.add("joe", "phone")
+    with open(apps.path, "a") as file:
+        file.write("# comment\n\njoe\njoe:x:{NOTHING}y:\n../x:a:{SSHA256}AAAA:\n")
+    assert authenticator.check("joe", phone) == User("joe")

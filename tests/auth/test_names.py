@@ -1,0 +1,111 @@
+"""maa.auth.names: one rule from login names to accounts, in sendmail's text forms."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maa.auth.names import Names, Tables
+
+LOCAL = "# this host\nhost.example.org\nExample.ORG\n\n"
+DOMAINS = "old.example\texample.org\n"
+ADDRESSES = """\
+# address        account
+sales@example.org   joe
+@example.net        ann
+@lists.example      %1@example.org
+nobody@example.org  error:nouser No such user here
+chain@example.org   sales@example.org
+circle@example.org  circle2@example.org
+circle2@example.org circle@example.org
+"""
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Names:
+    for name, text in (("local", LOCAL), ("domains", DOMAINS), ("addresses", ADDRESSES)):
+        (tmp_path / name).write_text(text)
+    return Names("", *(str(tmp_path / name) for name in ("local", "domains", "addresses")))
+
+
+@pytest.mark.parametrize(
+    ("name", "account"),
+    [
+        ("joe", "joe"),
+        ("joe@host.example.org", "joe"),
+        ("joe@HOST.example.org", "joe"),
+        ("joe@example.org", "joe"),
+        ("joe@old.example", "joe"),
+        ("sales@example.org", "joe"),
+        ("Sales@Example.Org", "joe"),
+        ("sales@old.example", "joe"),
+        ("chain@example.org", "joe"),
+        ("anybody@example.net", "ann"),
+        ("bob@lists.example", "bob"),
+        ("sales@lists.example", "joe"),
+        ("bob@elsewhere.example", "bob@elsewhere.example"),
+        ("Joe", "Joe"),
+        ("nobody@example.org", None),
+        ("@host.example.org", "@host.example.org"),
+    ],
+)
+def test_every_name_reaches_its_account_by_one_rule(
+    names: Names, name: str, account: str | None
+) -> None:
+    assert names.account(name) == account
+
+
+def test_a_circle_ends(names: Names) -> None:
+    assert names.account("circle@example.org") in ("circle", "circle2")
+
+
+def test_the_default_domain_is_added_to_what_has_none(tmp_path: Path) -> None:
+    assert Names("example.org").account("joe") == "joe@example.org"
+    assert Names("example.org").account("joe@example.net") == "joe@example.net"
+    (tmp_path / "local").write_text("example.org\n")
+    local = Names("Example.org", str(tmp_path / "local"))
+    assert local.account("joe") == local.account("joe@example.org") == "joe"
+    (tmp_path / "map").write_text("sales@example.org joe\n")
+    mapped = Names("example.org", None, None, str(tmp_path / "map"))
+    assert mapped.account("sales") == "joe"
+
+
+def test_without_configuration_a_name_stays_as_it_is() -> None:
+    assert Names().account("Joe@Example.Org") == "Joe@Example.Org"
+
+
+def test_files_are_read_again_when_they_change(names: Names, tmp_path: Path) -> None:
+    assert names.account("sales@example.org") == "joe"
+    before = names.stamp()
+    (tmp_path / "addresses").write_text("sales@example.org bob\n")
+    assert names.stamp() != before
+    assert names.account("sales@example.org") == "bob"
+
+
+def test_a_missing_file_and_a_damaged_line_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "map").write_text("lonely\nsales@example.org joe\n")
+    names = Names("", str(tmp_path / "none"), None, str(tmp_path / "map"))
+    with caplog.at_level(logging.WARNING, "maa"):
+        assert names.account("sales@example.org") == "joe"
+    assert len(caplog.messages) == 2
+    assert "none: No such file" in caplog.messages[0]
+    assert "map line 1" in caplog.messages[1]
+
+
+@given(
+    st.text("ab@.%1", max_size=12),
+    st.dictionaries(st.text("ab@.", max_size=8), st.text("ab@.%1", max_size=8), max_size=5),
+    st.dictionaries(st.text("ab.", max_size=4), st.text("ab.", max_size=4), max_size=3),
+    st.frozensets(st.text("ab.", max_size=4), max_size=3),
+)
+def test_any_tables_give_an_answer(
+    name: str, addresses: dict[str, str], domains: dict[str, str], local: frozenset[str]
+) -> None:
+    found = Tables(local, domains, addresses).account(name, "")
+    assert found is None or len(found) <= 12 * 2**10
