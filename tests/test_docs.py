@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from maa.auth.hashes import NEW_SCHEMES
+from maa.auth.new_hashes import NEW_SCHEMES
 from maa.imap.capabilities import CAPABILITIES
 from maa.imap.states import ImapSettings
 from maa.message.flags import LETTERS
@@ -37,8 +37,8 @@ def settings(section: Any) -> list[str]:
         if is_dataclass(value) and not isinstance(value, Networks):
             inner = settings(value)
             plain = field.name.replace("_", "-")
-            dotted = plain in ("password-file", "saslauthd")
-            names += [f"{plain}.{one}" if dotted else one for one in inner]
+            dotted = plain not in ("listen", "tls", "auth", "mail")
+            names += [f"{plain}.{one.replace('_', '-')}" if dotted else one for one in inner]
         else:
             names.append(field.name)
     return names

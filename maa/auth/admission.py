@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from maa.auth.cram_md5 import apop
 from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
@@ -42,6 +43,8 @@ class Admission:
     """The protocol, as saslauthd and PAM name it: `imap` or `pop`."""
     plaintext_login: str
     """Where passwords may cross an unencrypted connection: never, loopback or always."""
+    hostname: str = "localhost"
+    """This server's, for challenges."""
 
     @property
     def private(self) -> bool:
@@ -51,16 +54,35 @@ class Admission:
 
     def mechanisms(self) -> tuple[bytes, ...]:
         """The SASL mechanisms offered on this connection as it is now (R214). Never blocks."""
-        private = self.private
+        private, served = self.private, self._served()
         return tuple(
             name
             for name, one in MECHANISMS.items()
-            if self._offers(one) and (private or not one.reveals)
+            if (private or not one.reveals) and self._offers(name, one, served)
         )
 
-    def _offers(self, mechanism: Mechanism) -> bool:
-        """Whether the sources can check it, however private the connection is."""
-        return True
+    def apop_offered(self) -> bool:
+        """Whether the greeting announces APOP: wanted, and clear passwords are stored (R197)."""
+        wanted = self.authenticator.wanted
+        return (wanted is None or b"APOP" in wanted) and "PLAIN" in self._served()
+
+    def _served(self) -> frozenset[str]:
+        """Which secrets of challenges a mechanism may count on.
+
+        Clients take what looks strongest, so what is offered of itself must work for every user;
+        what the administrator asks for by name need work for one.
+        """
+        serves = self.authenticator.serves()
+        return serves.all if self.authenticator.wanted is None else serves.some
+
+    def _offers(self, name: bytes, mechanism: Mechanism, served: frozenset[str]) -> bool:
+        """Whether it is wanted and can be checked, however private the connection is."""
+        wanted = self.authenticator.wanted
+        if not (mechanism.automatic if wanted is None else name in wanted):
+            return False
+        if mechanism.secret is not None and mechanism.secret not in served:
+            return False
+        return mechanism.possible(self)
 
     def by_password(self, name: str, password: str) -> Dialogue[User]:
         """LOGIN, or USER and PASS: in memory for a user known and warm."""
@@ -76,12 +98,20 @@ class Admission:
         """AUTHENTICATE, or AUTH: `initial` is the initial response as sent, in base64 or `=`."""
         name = name.upper()
         mechanism = MECHANISMS.get(name)
-        if mechanism is None or not self._offers(mechanism):
+        if mechanism is None or not self._offers(name, mechanism, self._served()):
             raise NotOffered("this mechanism is not offered")
         if name not in self.mechanisms():
             raise PrivacyRequired("this mechanism needs TLS")
         try:
             return (yield from dialogue(mechanism.begin(self), initial))
+        except AuthError as error:
+            note_refusal(self.peer, self.service, error)
+            raise
+
+    def by_apop(self, banner: bytes, name: bytes, digest: bytes) -> Dialogue[User]:
+        """POP3's APOP; `banner` is the timestamp of the greeting."""
+        try:
+            return (yield from apop(self, banner, name, digest))
         except AuthError as error:
             note_refusal(self.peer, self.service, error)
             raise
@@ -99,6 +129,15 @@ class Admission:
                 address = self.peer.address
                 user = self.authenticator.check(name, password, self.service, address)
             return (yield from self.admitted(user, authzid))
+        except AuthError as error:
+            error.name = name
+            raise
+
+    def proved(self, name: str, authzid: str = "") -> Generator[Request, object, User]:
+        """The user of a login name that was proved without its password; AuthError."""
+        try:
+            yield SLOW
+            return (yield from self.admitted(self.authenticator.vouched(name), authzid))
         except AuthError as error:
             error.name = name
             raise

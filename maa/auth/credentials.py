@@ -23,6 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from hashlib import blake2b
 from typing import Final
 
@@ -61,19 +62,24 @@ class Authenticator:
         penalties: Penalties | None = None,
         names: Names | None = None,
         app_passwords: AppPasswords | None = None,
+        mechanisms: Collection[bytes] | None = None,
         proxies: Collection[str] = (),
-        secret: bytes | None = None,
+        secret: Callable[[], bytes] | None = None,
         remember_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`proxies`: who may act for any other user; `secret`: this installation's, for decoys."""
+        """`mechanisms`: those that may be offered; None: what every user can use.
+
+        `proxies`: who may act for any other user; `secret`: reads this installation's, for decoys.
+        """
         self._sources = tuple(sources)
         self.penalties = penalties or Penalties()
         """For mechanisms that prove users without a password, too."""
         self._names = names or Names()
         self._apps = app_passwords
+        self.wanted = None if mechanisms is None else frozenset(mechanisms)
         self._proxies = frozenset(proxies)
-        self.secret = secret or secrets.token_bytes(32)
+        self._secret = cache(secret or partial(secrets.token_bytes, 32))
         self._remember_seconds = remember_seconds
         self._clock = clock
         self._key = secrets.token_bytes(32)
@@ -160,6 +166,14 @@ class Authenticator:
         if found.disabled:
             raise Disabled("the account is disabled")
         return found.user
+
+    def salt(self, name: str) -> bytes:
+        """For SCRAM with a name that has no stored salt: always the same, known or not.
+
+        May block.
+        """
+        octets = (self.account(name) or name).encode("utf-8", "surrogateescape")
+        return blake2b(octets, key=self._secret(), digest_size=16).digest()
 
     def acting(self, user: User, authzid: str) -> User:
         """The user as whom this one wants to act (RFC 4422 §3.4.1; R032). May block."""

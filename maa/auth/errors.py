@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 
 class AuthError(Exception):
     """Nobody was logged in."""
@@ -37,3 +39,12 @@ class Disabled(AuthError):
 
 class NotAuthorised(AuthError):
     """Proved to be somebody who may not act for the user asked for (RFC 5530; R032)."""
+
+
+E = TypeVar("E", bound=AuthError)
+
+
+def named(error: E, name: str) -> E:
+    """The error, with the name that the client gave."""
+    error.name = name
+    return error

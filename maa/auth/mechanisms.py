@@ -9,10 +9,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from maa.auth import cram_md5, digest_md5, scram
 from maa.auth.sasl import Exchange, Malformed, text
 
 if TYPE_CHECKING:
     from maa.auth.admission import Admission
+
+
+def _always(admission: Admission) -> bool:
+    return True
+
+
+def _bindable(admission: Admission) -> bool:
+    """There is a TLS connection to bind to."""
+    return admission.peer.tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,12 @@ class Mechanism:
     begin: Callable[[Admission], Exchange]
     reveals: bool = False
     """Who listens to an unencrypted connection could log in afterwards (R028)."""
+    secret: str | None = None
+    """The stored secret it needs, as `verifiers.serves` names it."""
+    automatic: bool = True
+    """It is offered without being asked for by name."""
+    possible: Callable[[Admission], bool] = _always
+    """Whether this connection and this configuration have what it needs."""
 
 
 def plain(admission: Admission) -> Exchange:
@@ -43,8 +59,19 @@ def login(admission: Admission) -> Exchange:
     return (yield from admission.checked(text(name), text(password)))
 
 
+def _scram(name: str, *, plus: bool = False) -> Mechanism:
+    begin = scram.mechanism(name, plus=plus)
+    return Mechanism(begin, secret=name, possible=_bindable if plus else _always)
+
+
 MECHANISMS: Final[dict[bytes, Mechanism]] = {
+    b"SCRAM-SHA-256-PLUS": _scram("SCRAM-SHA-256", plus=True),
+    b"SCRAM-SHA-256": _scram("SCRAM-SHA-256"),
+    b"SCRAM-SHA-1-PLUS": _scram("SCRAM-SHA-1", plus=True),
+    b"SCRAM-SHA-1": _scram("SCRAM-SHA-1"),
     b"PLAIN": Mechanism(plain, reveals=True),
     b"LOGIN": Mechanism(login, reveals=True),
+    b"CRAM-MD5": Mechanism(cram_md5.exchange, secret="CRAM-MD5"),
+    b"DIGEST-MD5": Mechanism(digest_md5.exchange, secret="DIGEST-MD5", automatic=False),
 }
 """In the order they are announced: the better one first."""

@@ -74,7 +74,10 @@ class Connection:
     @property
     def admission(self) -> Admission:
         """Where the client may come in."""
-        return Admission(self.authenticator, self.peer, SERVICE, self.settings.plaintext_login)
+        settings = self.settings
+        return Admission(
+            self.authenticator, self.peer, SERVICE, settings.plaintext_login, settings.hostname
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,16 @@ def auth(state: Authorization, argument: bytes) -> Answer:
     return (yield from _entered(replace(state, name=None), dialogue, mechanism))
 
 
+def apop(state: Authorization, argument: bytes) -> Answer:
+    """APOP: a digest of the greeting's timestamp and the password (RFC 1939 §7; R197)."""
+    connection = state.connection
+    if not connection.banner:
+        raise Refused("APOP is not offered")
+    name, _, digest = argument.partition(b" ")
+    dialogue = connection.admission.by_apop(connection.banner, name, digest)
+    return (yield from _entered(replace(state, name=None), dialogue))
+
+
 def stls(state: Authorization, argument: bytes) -> Done:
     """STLS: once, and only where there is a certificate (RFC 2595 §4; R215, R026)."""
     if state.connection.peer.tls:

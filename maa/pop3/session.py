@@ -23,6 +23,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Final
 
+from maa.auth.cram_md5 import timestamp
 from maa.auth.errors import AuthError
 from maa.conversation import CLOSE, RESTARTING, START_TLS, Peer, Step
 from maa.pop3.maildrop import Vanished
@@ -65,7 +66,10 @@ class Session:
         settings: Pop3Settings,
     ) -> None:
         """A new session; `wake` is never needed, for a maildrop does not change under POP3."""
-        self._connection = Connection(accounts, authenticator, peer, settings)
+        connection = Connection(accounts, authenticator, peer, settings)
+        if connection.admission.apop_offered():
+            connection = replace(connection, banner=timestamp(settings.hostname))
+        self._connection = connection
         self._state: State = Authorization(self._connection)
         self._lines = Lines()
         self._mistakes = 0
@@ -98,9 +102,10 @@ class Session:
         return isinstance(self._state, Transaction)
 
     def begin(self) -> Iterator[Step]:
-        """The greeting; no `<...>` in it, for there is no APOP (R197)."""
-        name = self._connection.settings.hostname.encode("ascii", "replace")
-        yield ok(name + b" maa is ready")
+        """The greeting, with a timestamp in `<...>` where APOP is offered (R197)."""
+        connection = self._connection
+        name = connection.settings.hostname.encode("ascii", "replace")
+        yield ok(b" ".join(filter(None, (name, b"maa is ready", connection.banner))))
 
     def feed(self, data: bytes) -> None:
         """Take octets; those between STLS and the handshake are nobody's (R026)."""

@@ -52,11 +52,16 @@ class Connection:
     authenticator: Authenticator
     peer: Peer
     settings: Pop3Settings
+    banner: bytes = b""
+    """The greeting's timestamp, for APOP; empty where there is none (R197)."""
 
     @property
     def admission(self) -> Admission:
         """Where the client may come in."""
-        return Admission(self.authenticator, self.peer, SERVICE, self.settings.plaintext_login)
+        settings = self.settings
+        return Admission(
+            self.authenticator, self.peer, SERVICE, settings.plaintext_login, settings.hostname
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"USER": Row((Authorization,), login.user, (1, 1)),
     b"PASS": Row((Authorization,), login.password, verbatim=True),
     b"AUTH": Row((Authorization,), login.auth, (0, 2)),
+    b"APOP": Row((Authorization,), login.apop, (2, 2)),
     b"STLS": Row((Authorization,), login.stls),
     b"CAPA": Row(ANY, transaction.capa),
     b"QUIT": Row(ANY, transaction.quit_),

@@ -111,6 +111,7 @@ class Auth:
     """`[auth]`."""
 
     sources: tuple[str, ...] = ("password-file",)
+    mechanisms: tuple[str, ...] = ("auto",)
     proxies: tuple[str, ...] = ()
     password_file: PasswordFile = field(default_factory=PasswordFile)
     app_passwords: AppPasswords = field(default_factory=AppPasswords)

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from twisted.internet import endpoints
 
+from maa.auth.mechanisms import MECHANISMS
 from maa.auth.new_hashes import NEW_SCHEMES
 from maa.limits import quota
 from maa.networks import Networks
@@ -273,6 +274,16 @@ def _domain(value: Any, folder: Path) -> str:
     return str(value).lower()
 
 
+def _mechanisms(value: Any, folder: Path) -> tuple[str, ...]:
+    if value == ["auto"]:
+        return ("auto",)
+    known = [name.decode().lower() for name in MECHANISMS]
+    names = [one.lower() if isinstance(one, str) else one for one in value] if value else []
+    if not isinstance(value, list) or not names or not all(o in (*known, "apop") for o in names):
+        raise _Bad(f'["auto"], or a list of {", ".join(known)}, apop')
+    return tuple(names)
+
+
 def _users(value: Any, folder: Path) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(o, str) and usable_name(o) for o in value):
         raise _Bad("a list of users' names")
@@ -342,6 +353,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
     },
     Auth: {
         "sources": _some_of("password-file", "saslauthd"),
+        "mechanisms": _mechanisms,
         "proxies": _users,
         "password-file": PasswordFile,
         "app-passwords": AppPasswords,

@@ -24,6 +24,7 @@ from twisted.internet.threads import deferToThread
 from maa import __version__
 from maa.auth.app_passwords import AppPasswords, seen_folder
 from maa.auth.credentials import Authenticator
+from maa.auth.installation import secret
 from maa.auth.names import Names
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Ledgers, Penalties
@@ -102,6 +103,7 @@ class Server(Service):
         )
         ledgers = seat.ledgers if seat else Ledgers()
         self._authenticator = authenticator_of(config, ledgers)
+        self._authenticator.load()
         self._history = History(config.state)
         self._certificates = seat.certificates if seat else certificates_of(config)
         self._certificate_look = LoopingCall(self._look_at_certificate)
@@ -310,8 +312,15 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
             _text(names.virtual_users),
         ),
         app_passwords=AppPasswords(str(auth.app_passwords.path), seen_folder(str(config.state))),
+        mechanisms=wanted_mechanisms(auth.mechanisms),
         proxies=auth.proxies,
+        secret=partial(secret, str(config.state)),
     )
+
+
+def wanted_mechanisms(names: tuple[str, ...]) -> tuple[bytes, ...] | None:
+    """As the authenticator takes them; None: automatic."""
+    return None if names == ("auto",) else tuple(name.upper().encode() for name in names)
 
 
 def sources_of(config: Config) -> list[Source]:

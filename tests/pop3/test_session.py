@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -435,4 +437,33 @@ def test_R211_uidls_are_the_same_in_every_session_and_never_given_again(tmp_path
         uidl = line.split(b" ")[1]
         assert 1 <= len(uidl) <= 70
         assert all(0x21 <= octet <= 0x7E for octet in uidl)
+    world.close()
+
+
+# --- APOP
+
+
+def test_R197_apop_is_in_the_greeting_when_it_can_be_checked(tmp_path: Path) -> None:
+    world = world_of(tmp_path, logged_in=False, peer=PEERS["remote"])
+    world.authenticator.load()
+    banners = []
+    for number, (name, secret) in enumerate([(b"joe", b"wrong"), (b"joe", b"secret")], 1):
+        client = world.client(number)
+        greeting = client.line()
+        match = re.search(rb"<[^>]+@mail\.example\.org>$", greeting or b"")
+        assert match, greeting
+        banners.append(match[0])
+        digest = hashlib.md5(match[0] + secret).hexdigest().encode()
+        answer = client.ask(b"APOP %b %b" % (name, digest))
+        assert answer.startswith(b"+OK 3 " if secret == b"secret" else b"-ERR [AUTH] ")
+    assert banners[0] != banners[1]
+    assert world.client(1).ask(b"APOP joe rubbish") == b"-ERR not an APOP digest\r\n"
+    world.close()
+
+
+def test_R197_without_clear_passwords_there_is_no_apop(tmp_path: Path) -> None:
+    world = world_of(tmp_path, logged_in=False)
+    client = world.client()
+    assert b"<" not in (client.line() or b"")
+    assert client.ask(b"APOP joe " + b"0" * 32) == b"-ERR APOP is not offered\r\n"
     world.close()

@@ -58,6 +58,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         plaintext_login = "never"
         [auth]
         sources = ["saslauthd", "password-file"]
+        mechanisms = ["PLAIN", "scram-sha-256", "apop"]
         proxies = ["backup"]
         password-file.path = "passwd"
         password-file.rehash = "SCRAM-SHA-256"

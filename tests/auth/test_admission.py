@@ -1,0 +1,78 @@
+"""maa.auth.admission: what is offered on which connection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from maa.auth.admission import Admission
+from maa.auth.credentials import Authenticator
+from maa.auth.new_hashes import new_hash
+from maa.auth.password_file import PasswordFile
+from maa.auth.saslauthd import Saslauthd
+from tests.auth.exchanges import PEER, Desk
+
+CLEAR = replace(PEER, tls=False)
+PASSWORDS = {b"PLAIN", b"LOGIN"}
+SCRAM = {b"SCRAM-SHA-256", b"SCRAM-SHA-1"}
+PLUS = {b"SCRAM-SHA-256-PLUS", b"SCRAM-SHA-1-PLUS"}
+
+
+def offered(tmp_path: Path, passwords: str, peer=PEER, **choices) -> set[bytes]:
+    desk = Desk(tmp_path, passwords, peer, **choices)
+    desk.authenticator.load()
+    return set(desk.admission.mechanisms())
+
+
+def test_clear_passwords_serve_every_challenge(tmp_path: Path) -> None:
+    passwords = "joe:{PLAIN}x\nann:{CLEAR}y\nsafe:!\n"
+    assert offered(tmp_path, passwords) == PASSWORDS | SCRAM | PLUS | {b"CRAM-MD5"}
+    # No password crosses, so these do without TLS.
+    assert offered(tmp_path, passwords, CLEAR) == SCRAM | {b"CRAM-MD5"}
+
+
+def test_what_is_offered_works_for_every_user(tmp_path: Path) -> None:
+    scram = new_hash(b"x", "SCRAM-SHA-256")
+    assert offered(tmp_path, f"joe:{{PLAIN}}x\nann:{scram}\n") == (
+        PASSWORDS | {b"SCRAM-SHA-256", b"SCRAM-SHA-256-PLUS"}
+    )
+    assert offered(tmp_path, f"joe:{{SHA}}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\nann:{scram}\n") == PASSWORDS
+    assert offered(tmp_path, "") == PASSWORDS
+    assert offered(tmp_path, "", CLEAR) == set()
+
+
+def test_what_is_asked_for_by_name_need_work_for_one_user(tmp_path: Path) -> None:
+    passwords = "joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n"
+    wanted = (b"PLAIN", b"CRAM-MD5", b"DIGEST-MD5")
+    assert offered(tmp_path, passwords, mechanisms=wanted) == set(wanted)
+    nobody = "ann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n"
+    assert offered(tmp_path, nobody, mechanisms=wanted) == {b"PLAIN"}
+
+
+def test_saslauthd_judges_passwords_only(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("joe:{PLAIN}x\n")
+    authenticator = Authenticator(
+        [PasswordFile(str(tmp_path / "passwd")), Saslauthd(str(tmp_path / "mux"))]
+    )
+    authenticator.load()
+    assert set(Admission(authenticator, PEER, "imap", "never").mechanisms()) == PASSWORDS
+
+
+@pytest.mark.parametrize(
+    ("passwords", "mechanisms", "apop"),
+    [
+        ("joe:{PLAIN}x\n", None, True),
+        ("joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n", None, False),
+        ("joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n", (b"APOP",), True),
+        ("joe:{PLAIN}x\n", (b"PLAIN",), False),
+        (f"joe:{new_hash(b'x', 'CRAM-MD5')}\n", None, False),
+    ],
+)
+def test_R197_apop_needs_clear_passwords(
+    tmp_path: Path, passwords: str, mechanisms: tuple[bytes, ...] | None, apop: bool
+) -> None:
+    desk = Desk(tmp_path, passwords, mechanisms=mechanisms)
+    desk.authenticator.load()
+    assert desk.admission.apop_offered() is apop
