@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from maa.auth.cram_md5 import apop
+from maa.auth.credentials import AUTOMATIC
 from maa.auth.errors import AuthError, AuthUnavailable, Throttled
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
 from maa.auth.restrictions import ensure_may
 from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
+from maa.auth.source import Serves
 from maa.conversation import SLOW, Delay, Peer, Request
 from maa.user import User
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from maa.auth.credentials import Authenticator
 
+PASSWORD: Final = ""
+"""No stored secret: the password itself, or somebody else's word."""
 FAILURES_MAX: Final = 3
 """Wrong passwords before the connection is closed (R222)."""
 FAILURE_SECONDS: Final = 1.0
@@ -54,35 +58,32 @@ class Admission:
 
     def mechanisms(self) -> tuple[bytes, ...]:
         """The SASL mechanisms offered on this connection as it is now (R214). Never blocks."""
-        private, served = self.private, self._served()
+        private, serves = self.private, self.authenticator.serves()
         return tuple(
             name
             for name, one in MECHANISMS.items()
-            if (private or not one.reveals) and self._offers(name, one, served)
+            if (private or not one.reveals) and self._offers(name, one, serves)
         )
 
     def apop_offered(self) -> bool:
         """Whether the greeting announces APOP: wanted, and clear passwords are stored (R197)."""
-        wanted = self.authenticator.wanted
-        return (wanted is None or b"APOP" in wanted) and "PLAIN" in self._served()
+        return "PLAIN" in self._served(b"APOP", True, self.authenticator.serves())
 
-    def _served(self) -> frozenset[str]:
-        """Which secrets of challenges a mechanism may count on.
+    def _offers(self, name: bytes, mechanism: Mechanism, serves: Serves) -> bool:
+        """Whether it is wanted and can be checked, however private the connection is."""
+        served = self._served(name, mechanism.automatic, serves)
+        return (mechanism.secret or PASSWORD) in served and mechanism.possible(self)
+
+    def _served(self, name: bytes, automatic: bool, serves: Serves) -> frozenset[str]:
+        """Which stored secrets a mechanism may count on; PASSWORD among them when it is wanted.
 
         Clients take what looks strongest, so what is offered of itself must work for every user;
         what the administrator asks for by name need work for one.
         """
-        serves = self.authenticator.serves()
-        return serves.all if self.authenticator.wanted is None else serves.some
-
-    def _offers(self, name: bytes, mechanism: Mechanism, served: frozenset[str]) -> bool:
-        """Whether it is wanted and can be checked, however private the connection is."""
         wanted = self.authenticator.wanted
-        if not (mechanism.automatic if wanted is None else name in wanted):
-            return False
-        if mechanism.secret is not None and mechanism.secret not in served:
-            return False
-        return mechanism.possible(self)
+        if name in wanted:
+            return serves.some | {PASSWORD}
+        return serves.all | {PASSWORD} if automatic and AUTOMATIC in wanted else frozenset()
 
     def by_password(self, name: str, password: str) -> Dialogue[User]:
         """LOGIN, or USER and PASS: in memory for a user known and warm."""
@@ -98,7 +99,7 @@ class Admission:
         """AUTHENTICATE, or AUTH: `initial` is the initial response as sent, in base64 or `=`."""
         name = name.upper()
         mechanism = MECHANISMS.get(name)
-        if mechanism is None or not self._offers(name, mechanism, self._served()):
+        if mechanism is None or not self._offers(name, mechanism, self.authenticator.serves()):
             raise NotOffered("this mechanism is not offered")
         if name not in self.mechanisms():
             raise PrivacyRequired("this mechanism needs TLS")

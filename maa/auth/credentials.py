@@ -32,10 +32,13 @@ from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled
 from maa.auth.names import Names
 from maa.auth.penalties import Penalties
 from maa.auth.source import Serves, Source, Stored
+from maa.auth.tokens import Tokens
 from maa.user import User, usable_name
 
 PASSWORD_OCTETS_MAX: Final = 1024
 """saslauthd's own bound; no hash of ours needs more."""
+AUTOMATIC: Final = b"AUTO"
+"""In place of the mechanisms that are offered of themselves."""
 REMEMBERED_MAX: Final = 10_000
 
 _log = logging.getLogger(__name__)
@@ -62,13 +65,14 @@ class Authenticator:
         penalties: Penalties | None = None,
         names: Names | None = None,
         app_passwords: AppPasswords | None = None,
-        mechanisms: Collection[bytes] | None = None,
+        tokens: Tokens | None = None,
+        mechanisms: Collection[bytes] = (AUTOMATIC,),
         proxies: Collection[str] = (),
         secret: Callable[[], bytes] | None = None,
         remember_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`mechanisms`: those that may be offered; None: what every user can use.
+        """`mechanisms`: those that may be offered; AUTOMATIC: what every user can use.
 
         `proxies`: who may act for any other user; `secret`: reads this installation's, for decoys.
         """
@@ -77,7 +81,8 @@ class Authenticator:
         """For mechanisms that prove users without a password, too."""
         self._names = names or Names()
         self._apps = app_passwords
-        self.wanted = None if mechanisms is None else frozenset(mechanisms)
+        self.tokens = tokens
+        self.wanted = frozenset(mechanisms)
         self._proxies = frozenset(proxies)
         self._secret = cache(secret or partial(secrets.token_bytes, 32))
         self._remember_seconds = remember_seconds

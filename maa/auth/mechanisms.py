@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from maa.auth import cram_md5, digest_md5, scram
+from maa.auth import cram_md5, digest_md5, external, oauth, scram
 from maa.auth.sasl import Exchange, Malformed, text
 
 if TYPE_CHECKING:
@@ -72,6 +72,9 @@ MECHANISMS: Final[dict[bytes, Mechanism]] = {
     b"PLAIN": Mechanism(plain, reveals=True),
     b"LOGIN": Mechanism(login, reveals=True),
     b"CRAM-MD5": Mechanism(cram_md5.exchange, secret="CRAM-MD5"),
+    b"OAUTHBEARER": Mechanism(oauth.bearer, reveals=True, possible=oauth.possible),
+    b"XOAUTH2": Mechanism(oauth.xoauth2, reveals=True, possible=oauth.possible),
+    b"EXTERNAL": Mechanism(external.exchange, automatic=False, possible=external.possible),
     b"DIGEST-MD5": Mechanism(digest_md5.exchange, secret="DIGEST-MD5", automatic=False),
 }
 """In the order they are announced: the better one first."""

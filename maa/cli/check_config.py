@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from maa.auth.tokens import needed_library
 from maa.service import tls
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
+from maa.service.server import issuer_of
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,6 +29,13 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for remark in remarks(config):
         print(f"{arguments.file}: note: {remark}")
+    missing = needed_library(issuer_of(config.auth.oauth))
+    if missing is not None:
+        print(
+            f"{arguments.file}: auth.oauth.jwks: needs {missing}: pip install 'maa[oauth]'",
+            file=sys.stderr,
+        )
+        return 1
     if all(file.exists() for file in _tls_files(config).values()):
         fault = tls.fault(config.tls)
         if fault is not None:

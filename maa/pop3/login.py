@@ -70,7 +70,7 @@ def apop(state: Authorization, argument: bytes) -> Answer:
         raise Refused("APOP is not offered")
     name, _, digest = argument.partition(b" ")
     dialogue = connection.admission.by_apop(connection.banner, name, digest)
-    return (yield from _entered(replace(state, name=None), dialogue))
+    return (yield from _entered(replace(state, name=None), dialogue, "APOP"))
 
 
 def stls(state: Authorization, argument: bytes) -> Done:

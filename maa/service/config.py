@@ -107,6 +107,20 @@ class Saslauthd:
 
 
 @dataclass(frozen=True, slots=True)
+class Oauth:
+    """`[auth] oauth.*`: who issues the tokens of OAUTHBEARER and XOAUTH2."""
+
+    claim: str = "email"
+    issuer: str = ""
+    audience: str = ""
+    scope: str = ""
+    jwks: str = ""
+    introspection: str = ""
+    client_id: str = ""
+    secret_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
     """`[auth]`."""
 
@@ -117,6 +131,7 @@ class Auth:
     app_passwords: AppPasswords = field(default_factory=AppPasswords)
     saslauthd: Saslauthd = field(default_factory=Saslauthd)
     names: Names = field(default_factory=Names)
+    oauth: Oauth = field(default_factory=Oauth)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from maa.service.config import (
     Log,
     Mail,
     Names,
+    Oauth,
     PasswordFile,
     Saslauthd,
     Tls,
@@ -275,13 +276,31 @@ def _domain(value: Any, folder: Path) -> str:
 
 
 def _mechanisms(value: Any, folder: Path) -> tuple[str, ...]:
-    if value == ["auto"]:
-        return ("auto",)
-    known = [name.decode().lower() for name in MECHANISMS]
-    names = [one.lower() if isinstance(one, str) else one for one in value] if value else []
-    if not isinstance(value, list) or not names or not all(o in (*known, "apop") for o in names):
-        raise _Bad(f'["auto"], or a list of {", ".join(known)}, apop')
+    known = ["auto", *(name.decode().lower() for name in MECHANISMS), "apop"]
+    names = [str(one).lower() for one in value] if isinstance(value, list) else []
+    if not names or not all(name in known for name in names):
+        raise _Bad(f'["auto"], which other names may follow, or a list of {", ".join(known[1:])}')
     return tuple(names)
+
+
+def _word(value: Any, folder: Path) -> str:
+    if not isinstance(value, str) or len(value) > 1024 or not value.isprintable():
+        raise _Bad("a text of one line")
+    return value
+
+
+def _address(value: Any, folder: Path) -> str:
+    """Of a web service: who listens on the way there could let anybody in."""
+    allowed = ("https://", "http://localhost", "http://127.0.0.1", "http://[::1]")
+    if value != "" and not (isinstance(value, str) and value.startswith(allowed)):
+        raise _Bad("an address that begins with https:// (on this machine http:// too)")
+    return str(value)
+
+
+def _keys(value: Any, folder: Path) -> str:
+    if isinstance(value, str) and "://" in value:
+        return _address(value, folder)
+    return str(_path(value, folder))
 
 
 def _users(value: Any, folder: Path) -> tuple[str, ...]:
@@ -359,6 +378,17 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "app-passwords": AppPasswords,
         "saslauthd": Saslauthd,
         "names": Names,
+        "oauth": Oauth,
+    },
+    Oauth: {
+        "claim": _word,
+        "issuer": _word,
+        "audience": _word,
+        "scope": _word,
+        "jwks": _keys,
+        "introspection": _address,
+        "client-id": _word,
+        "secret-file": _path,
     },
     PasswordFile: {"path": _path, "rehash": _one_of("none", *NEW_SCHEMES)},
     AppPasswords: {"path": _path},

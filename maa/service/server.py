@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Ledgers, Penalties
 from maa.auth.saslauthd import Saslauthd
 from maa.auth.source import Source
+from maa.auth.tokens import Issuer, Tokens
 from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
 from maa.service.audit_file import AuditFile
-from maa.service.config import Config
+from maa.service.config import Config, Oauth
 from maa.service.factories import PROTOCOLS, Factories
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
@@ -299,7 +301,7 @@ def places_of(config: Config) -> MailPlaces:
 
 def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenticator:
     """Who checks passwords and knows users, as configured; `ledgers` say who guessed."""
-    auth, names = config.auth, config.auth.names
+    auth, names, issuer = config.auth, config.auth.names, issuer_of(config.auth.oauth)
     limits = config.limits
     free = Free(limits.failed_logins_per_address, limits.failed_logins_per_account, limits.exempt)
     return Authenticator(
@@ -312,15 +314,30 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
             _text(names.virtual_users),
         ),
         app_passwords=AppPasswords(str(auth.app_passwords.path), seen_folder(str(config.state))),
+        tokens=Tokens(issuer) if issuer.jwks or issuer.introspection else None,
         mechanisms=wanted_mechanisms(auth.mechanisms),
         proxies=auth.proxies,
         secret=partial(secret, str(config.state)),
     )
 
 
-def wanted_mechanisms(names: tuple[str, ...]) -> tuple[bytes, ...] | None:
-    """As the authenticator takes them; None: automatic."""
-    return None if names == ("auto",) else tuple(name.upper().encode() for name in names)
+def issuer_of(oauth: Oauth) -> Issuer:
+    """Whose tokens are taken, as configured."""
+    return Issuer(
+        oauth.claim,
+        oauth.issuer,
+        oauth.audience,
+        oauth.scope,
+        oauth.jwks,
+        oauth.introspection,
+        oauth.client_id,
+        _text(oauth.secret_file) or "",
+    )
+
+
+def wanted_mechanisms(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """As the authenticator takes them."""
+    return tuple(name.upper().encode() for name in names)
 
 
 def sources_of(config: Config) -> list[Source]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maa.auth.admission import Admission
-from maa.auth.credentials import Authenticator
+from maa.auth.credentials import AUTOMATIC, Authenticator
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_file import PasswordFile
 from maa.auth.saslauthd import Saslauthd
@@ -63,15 +63,15 @@ def test_saslauthd_judges_passwords_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("passwords", "mechanisms", "apop"),
     [
-        ("joe:{PLAIN}x\n", None, True),
-        ("joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n", None, False),
+        ("joe:{PLAIN}x\n", (AUTOMATIC,), True),
+        ("joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n", (AUTOMATIC,), False),
         ("joe:{PLAIN}x\nann:{SHA}CEo1Ae3vaEXy8eQZjsOiuBz1xrw=\n", (b"APOP",), True),
         ("joe:{PLAIN}x\n", (b"PLAIN",), False),
-        (f"joe:{new_hash(b'x', 'CRAM-MD5')}\n", None, False),
+        (f"joe:{new_hash(b'x', 'CRAM-MD5')}\n", (AUTOMATIC,), False),
     ],
 )
 def test_R197_apop_needs_clear_passwords(
-    tmp_path: Path, passwords: str, mechanisms: tuple[bytes, ...] | None, apop: bool
+    tmp_path: Path, passwords: str, mechanisms: tuple[bytes, ...], apop: bool
 ) -> None:
     desk = Desk(tmp_path, passwords, mechanisms=mechanisms)
     desk.authenticator.load()

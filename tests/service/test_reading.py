@@ -67,6 +67,14 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         names.local-hosts = "hosts"
         names.domain-table = "/etc/mail/domaintable"
         names.virtual-users = "virtual"
+        oauth.claim = "upn"
+        oauth.issuer = "https://login.example.org"
+        oauth.audience = "mail"
+        oauth.scope = "imap"
+        oauth.jwks = "https://login.example.org/keys"
+        oauth.introspection = "http://127.0.0.1:8080/introspect"
+        oauth.client-id = "maa"
+        oauth.secret-file = "secret"
         saslauthd.socket = "/run/mux"
         saslauthd.realm = "example.org"
         [mail]
@@ -255,6 +263,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         .replace("\n# key =", "\nkey =")
         .replace("\n# client_authorities =", "\nclient_authorities =")
         .replace("\n# names.", "\nnames.")
+        .replace("\n# oauth.", "\noauth.")
     )
     assert _keys(table) == _settings(Config())
 
