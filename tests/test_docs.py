@@ -29,6 +29,9 @@ def document(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
+INSIDE_AUTH = ("password-file", "app-passwords", "saslauthd", "names", "oauth")
+
+
 def settings(section: Any) -> list[str]:
     """The names of all settings as the file has them, without their tables."""
     names: list[str] = []
@@ -37,8 +40,8 @@ def settings(section: Any) -> list[str]:
         if is_dataclass(value) and not isinstance(value, Networks):
             inner = settings(value)
             plain = field.name.replace("_", "-")
-            dotted = plain not in ("listen", "tls", "auth", "mail")
-            names += [f"{plain}.{one.replace('_', '-')}" if dotted else one for one in inner]
+            dotted = plain in INSIDE_AUTH
+            names += [f"{plain}.{one}" if dotted else one for one in inner]
         else:
             names.append(field.name)
     return names

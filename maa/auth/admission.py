@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.cram_md5 import apop
 from maa.auth.credentials import AUTOMATIC
-from maa.auth.errors import AuthError, AuthUnavailable, Throttled
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
@@ -104,7 +104,8 @@ class Admission:
         if name not in self.mechanisms():
             raise PrivacyRequired("this mechanism needs TLS")
         try:
-            return (yield from dialogue(mechanism.begin(self), initial))
+            played = dialogue(mechanism.begin(self), initial)
+            return (yield from (played if mechanism.password else self._no_guess(played)))
         except AuthError as error:
             note_refusal(self.peer, self.service, error)
             raise
@@ -112,9 +113,19 @@ class Admission:
     def by_apop(self, banner: bytes, name: bytes, digest: bytes) -> Dialogue[User]:
         """POP3's APOP; `banner` is the timestamp of the greeting."""
         try:
-            return (yield from apop(self, banner, name, digest))
+            return (yield from self._no_guess(apop(self, banner, name, digest)))
         except AuthError as error:
             note_refusal(self.peer, self.service, error)
+            raise
+
+    def _no_guess(self, played: Dialogue[User]) -> Dialogue[User]:
+        """A wrong proof is a guess like a wrong password (R222); Throttled."""
+        try:
+            return (yield from played)
+        except BadCredentials as error:
+            penalties, address = self.authenticator.penalties, self.peer.address
+            error.wait_seconds = penalties.wait_seconds(address, error.name)
+            penalties.failed(address, error.name, None)
             raise
 
     # For mechanisms
@@ -138,7 +149,11 @@ class Admission:
         """The user of a login name that was proved without its password; AuthError."""
         try:
             yield SLOW
-            return (yield from self.admitted(self.authenticator.vouched(name), authzid))
+            penalties, address = self.authenticator.penalties, self.peer.address
+            penalties.wait_seconds(address, name)  # Throttled, for the right proof too
+            user = self.authenticator.vouched(name)
+            penalties.succeeded(address, name)
+            return (yield from self.admitted(user, authzid))
         except AuthError as error:
             error.name = name
             raise

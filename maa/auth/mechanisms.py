@@ -30,6 +30,8 @@ class Mechanism:
     """How a mechanism is treated."""
 
     begin: Callable[[Admission], Exchange]
+    password: bool = False
+    """It carries the password itself, so `Authenticator.check` judges it."""
     reveals: bool = False
     """Who listens to an unencrypted connection could log in afterwards (R028)."""
     secret: str | None = None
@@ -69,8 +71,8 @@ MECHANISMS: Final[dict[bytes, Mechanism]] = {
     b"SCRAM-SHA-256": _scram("SCRAM-SHA-256"),
     b"SCRAM-SHA-1-PLUS": _scram("SCRAM-SHA-1", plus=True),
     b"SCRAM-SHA-1": _scram("SCRAM-SHA-1"),
-    b"PLAIN": Mechanism(plain, reveals=True),
-    b"LOGIN": Mechanism(login, reveals=True),
+    b"PLAIN": Mechanism(plain, password=True, reveals=True),
+    b"LOGIN": Mechanism(login, password=True, reveals=True),
     b"CRAM-MD5": Mechanism(cram_md5.exchange, secret="CRAM-MD5"),
     b"OAUTHBEARER": Mechanism(oauth.bearer, reveals=True, possible=oauth.possible),
     b"XOAUTH2": Mechanism(oauth.xoauth2, reveals=True, possible=oauth.possible),

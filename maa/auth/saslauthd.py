@@ -45,7 +45,9 @@ class Saslauthd(Source):
     def check(self, name: str, password: bytes, service: str) -> User | None:
         """The user when saslauthd says OK, None when it says NO."""
         question = self.question(name, password, service)
-        return _system_user(name) if question is not None and self._accepted(question) else None
+        if question is None or not self.decided(self.reply(question)):
+            return None
+        return self.user(name)
 
     def find(self, name: str) -> User | None:
         """The system's user of this name; saslauthd itself cannot be asked without a password."""
@@ -87,7 +89,8 @@ class Saslauthd(Source):
             return None
         return strings
 
-    def _accepted(self, strings: tuple[bytes, ...]) -> bool:
+    def reply(self, strings: tuple[bytes, ...]) -> bytes:
+        """What saslauthd answers to a question; AuthUnavailable."""
         request = b"".join(struct.pack(">H", len(text)) + text for text in strings)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -99,14 +102,21 @@ class Saslauthd(Source):
                 (length,) = struct.unpack(">H", _received(connection, 2, deadline))
                 if not 2 <= length <= REPLY_OCTETS_MAX:
                     raise AuthUnavailable(f"saslauthd at {self.path}: a reply of {length} octets")
-                reply = _received(connection, length, deadline)
+                return _received(connection, length, deadline)
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise AuthUnavailable(f"saslauthd at {self.path}: {reason}") from None
+
+    def decided(self, reply: bytes) -> bool:
+        """Whether a reply says yes; AuthUnavailable when it says neither yes nor no."""
         verdict = reply[:3].rstrip(b" \0")
         if verdict not in (b"OK", b"NO"):
             raise AuthUnavailable(f"saslauthd at {self.path}: a reply that is neither OK nor NO")
         return verdict == b"OK"
+
+    def user(self, name: str) -> User:
+        """The user of a name that saslauthd accepted."""
+        return _system_user(name)
 
 
 def _received(connection: socket.socket, octets: int, deadline: float) -> bytes:

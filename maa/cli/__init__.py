@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from maa import __version__
 from maa.cli import (
     adopt,
+    auth,
     backup,
     check_config,
     compare,
@@ -24,6 +25,7 @@ from maa.cli import (
 
 COMMANDS = (
     adopt,
+    auth,
     backup,
     check_config,
     compare,

@@ -69,7 +69,7 @@ def remarks(config: Config) -> list[str]:
     names = config.auth.names
     for key in ("local_hosts", "domain_table", "virtual_users"):
         if getattr(names, key) is not None:
-            files[f"auth.names.{key.replace('_', '-')}"] = getattr(names, key)
+            files[f"auth.names.{key}"] = getattr(names, key)
     if "saslauthd" in config.auth.sources:
         files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
     found += [f"{key}: {file} is not there" for key, file in files.items() if not file.exists()]

@@ -255,7 +255,8 @@ class Pump:
         self.go()
 
     def _tls_facts(self) -> TlsFacts | None:
-        return tls_facts(self.transport)
+        # During the handshake nothing is known yet.
+        return None if self._begun_tls is not None else tls_facts(self.transport)
 
     # The reactor lane
 

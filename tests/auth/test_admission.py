@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +11,11 @@ import pytest
 
 from maa.auth.admission import Admission
 from maa.auth.credentials import AUTOMATIC, Authenticator
+from maa.auth.errors import AuthError, BadCredentials, Throttled
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_file import PasswordFile
+from maa.auth.penalties import Free, Penalties
+from maa.auth.sasl import HEAR
 from maa.auth.saslauthd import Saslauthd
 from tests.auth.exchanges import PEER, Desk
 
@@ -76,3 +81,32 @@ def test_R197_apop_needs_clear_passwords(
     desk = Desk(tmp_path, passwords, mechanisms=mechanisms)
     desk.authenticator.load()
     assert desk.admission.apop_offered() is apop
+
+
+def refused(desk: Desk, password: str) -> AuthError:
+    """How a CRAM-MD5 login as joe ends."""
+    talk = desk.admission.by_mechanism(b"CRAM-MD5", None)
+    answer: bytes | None = None
+    with pytest.raises(AuthError) as caught:
+        while True:
+            said = talk.send(answer)
+            answer = None
+            if isinstance(said, bytes):
+                challenge = base64.b64decode(said[2:])
+            elif said is HEAR:
+                digest = hmac.digest(password.encode(), challenge, "md5").hex()
+                answer = base64.b64encode(f"joe {digest}".encode())
+    return caught.value
+
+
+def test_R222_a_wrong_proof_is_a_guess(tmp_path: Path) -> None:
+    penalties = Penalties(free=Free(per_address=3, per_account=1))
+    desk = Desk(tmp_path, "joe:{PLAIN}x\n", penalties=penalties)
+    desk.authenticator.load()
+    waits = []
+    while not isinstance(error := refused(desk, "wrong"), Throttled):
+        assert isinstance(error, BadCredentials) and len(waits) < 20
+        waits.append(error.wait_seconds)
+    assert waits[0] == 0 and waits[-1] > 0 and waits == sorted(waits)
+    # Nor does who guesses learn that the last guess was right.
+    assert isinstance(refused(desk, "x"), Throttled)
