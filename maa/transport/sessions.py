@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TURN_SECONDS = 0.010
 """How long the reactor is held at most before others have their turn (R249)."""
+UNEVEN = 8
+"""So many more of a user's sessions than its part may be in one of several processes."""
 GIVE_BACK_SECONDS = 0.02
 """Lost conversations wait so long for company: waking a thread costs more than ending one."""
 FAREWELL_SECONDS = 5.0
@@ -64,13 +66,17 @@ class Limits:
     """For the client to take the farewell and close its side."""
 
     def shared(self, processes: int) -> Limits:
-        """A process's part, where several serve: together they have these limits."""
+        """A process's part, where several serve: together they have these limits.
+
+        A user's few sessions spread less evenly than all connections do.
+        """
+        uneven = 0 if processes == 1 else UNEVEN
         return replace(
             self,
             connections=-(-self.connections // processes),
             per_address=-(-self.per_address // processes),
-            per_user=-(-self.per_user // processes),
-            per_device=-(-self.per_device // processes),
+            per_user=-(-self.per_user // processes) + uneven,
+            per_device=-(-self.per_device // processes) + uneven,
             strangers=-(-self.strangers // processes),
             strangers_per_address=-(-self.strangers_per_address // processes),
         )

@@ -309,6 +309,7 @@ def test_R222_the_limits_are_shared() -> None:
     assert whole.connections <= 3 * part.connections <= whole.connections + 2
     assert whole.strangers <= 3 * part.strangers <= whole.strangers + 2
     assert whole.strangers_per_address <= 3 * part.strangers_per_address <= 502
+    assert part.per_user >= whole.per_user // 3
     assert whole.shared(1) == whole
 
 
