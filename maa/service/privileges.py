@@ -55,7 +55,7 @@ def shed(run_as: str | None, state: Path) -> None:
     if len(os.listdir("/proc/self/task")) > 1:
         raise CannotDrop("there are threads already, which would keep all rights")
     if os.geteuid() != 0:
-        if run_as is not None and pwd.getpwuid(os.geteuid()).pw_name != run_as:
+        if run_as is not None and _user(run_as).pw_uid != os.geteuid():
             raise CannotDrop(f"run_as: only root can become {run_as}")
         _keep(KEPT & _permitted())
         return
@@ -65,10 +65,7 @@ def shed(run_as: str | None, state: Path) -> None:
         _lock()
         _keep(kept)
         return
-    try:
-        user = pwd.getpwnam(run_as)
-    except KeyError:
-        raise CannotDrop(f"run_as: there is no user {run_as}") from None
+    user = _user(run_as)
     if user.pw_uid == 0:
         raise CannotDrop("run_as: not root")
     _give_state(state, user)
@@ -79,6 +76,13 @@ def shed(run_as: str | None, state: Path) -> None:
     _keep(kept)
     if os.getresuid() != (user.pw_uid,) * 3 or _permitted() != kept:
         raise CannotDrop(f"run_as: this process did not become {run_as}")
+
+
+def _user(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise CannotDrop(f"run_as: there is no user {name}") from None
 
 
 def _give_state(state: Path, user: pwd.struct_passwd) -> None:
