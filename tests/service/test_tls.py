@@ -188,6 +188,18 @@ def test_clients_show_certificates_where_they_are_asked(
             named(clients, stranger)
 
 
+def test_a_resumed_session_still_has_the_clients_certificate(
+    files: tuple[Path, Path], authority: Authority
+) -> None:
+    context = certificates(files, client_authorities=authority.file).context(b"imap", "required")
+    client = client_context(certificate=authority.client("joe@example.org"))
+    first = shaken(context.serverConnectionForTLS(None), client)
+    again = shaken(context.serverConnectionForTLS(None), client, session=first.client.session)
+    assert again.client.session_reused
+    facts = tls_facts(HasHandle(again.server))
+    assert facts is not None and facts.names == ("joe@example.org", "a client")
+
+
 def test_a_session_without_a_certificate_is_not_resumed_where_one_is_required(
     files: tuple[Path, Path], authority: Authority
 ) -> None:
