@@ -8,7 +8,7 @@ SHARED ?= ../shared
 WORK ?= /var/tmp/maa-bench
 PEERS ?= maa dovecot
 
-.PHONY: help setup run test system-test lint format bench bench-mbox soak coverage build clean
+.PHONY: help setup run test system-test lint format bench bench-mbox prelogin soak coverage build clean
 
 help:
 	@echo "make setup        the virtual environment in $(VENV)"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make bench        $(PEERS) side by side, figures under $(WORK) (root)"
 	@echo "make bench-mbox   the same over a 1 GiB mbox"
+	@echo "make prelogin     what strangers cost: memory, and a client among hostile ones"
 	@echo "make soak         the tests that hold or repeat for long (root)"
 	@echo "make coverage     what the tests reach"
 	@echo "make build        sdist and wheel in dist/"
@@ -62,6 +63,9 @@ bench: setup
 	cd $(SHARED) && MAA_PROJECT=$(CURDIR) $(PYTHON) -m bench --work $(WORK) \
 	  $(foreach peer,$(PEERS),--peer $(peer)) --workload all
 	cd $(SHARED) && $(PYTHON) -m bench.table $(WORK)/figures/figures.jsonl
+
+prelogin: setup
+	$(BIN)/python bench/prelogin.py
 
 bench-mbox: setup
 	@test -d $(SHARED)/bench || { echo "no $(SHARED)/bench: make SHARED=FOLDER bench-mbox" >&2; exit 1; }
