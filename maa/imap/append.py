@@ -10,7 +10,7 @@ from collections.abc import Generator
 from typing import Final, NamedTuple
 
 from maa.conversation import SLOW
-from maa.imap import hearing
+from maa.imap import hearing, oldname
 from maa.imap.changes import check_writable, existing, into, note_gone
 from maa.imap.commands import Append, Replace, Upload, upload
 from maa.imap.frames import CHUNK_OCTETS
@@ -37,6 +37,7 @@ def append(state: User, command: Append) -> Answer:
     _check(state, command.first)
     mailbox = yield from existing(state, command.mailbox)
     uids = yield from _taken(state, mailbox, command.first)
+    yield from oldname.told(state, command.mailbox)
     return Done(state, b"APPEND completed", _appenduid(mailbox, uids))
 
 
@@ -66,6 +67,8 @@ def _check(state: User, upload: Upload) -> None:
         raise Refused(b"CANNOT", "a message cannot be empty")  # which cancels (R124)
     if octets > state.connection.settings.append_limit_octets:
         raise Refused(b"TOOBIG", "the message is too large")
+    if upload.wrapped and not state.enabled.unicode:
+        raise Refused(b"CANNOT", "UTF8=ACCEPT must be enabled first")  # RFC 6855 §4
 
 
 class _Replaced(NamedTuple):

@@ -132,7 +132,7 @@ def cached_column(batch: Batch, item: Item, mailbox: Mailbox) -> Column:
     uids = batch.uids
     found = mailbox.cached(name, uids)
     column = list(map(found.get, uids))
-    if item is Datum.ENVELOPE or item is Datum.BODY:
+    if item is Datum.ENVELOPE:
         return column
     if item is Datum.LAZY_PREVIEW:
         return [b"NIL" if value is None else value for value in column]

@@ -35,7 +35,7 @@ from maa.imap.columns import (
 )
 from maa.imap.commands import Fetch
 from maa.imap.enabling import condstore
-from maa.imap.fetch_items import Datum, Item
+from maa.imap.fetch_items import Datum, Item, in_rev2
 from maa.imap.message_sets import positions_of
 from maa.imap.opened import OneByOne
 from maa.imap.plan import FACTS, IN_MEMORY, Plan, Progress
@@ -72,6 +72,8 @@ def fetch(state: Selected, command: Fetch) -> Answer:
             yield from vanished_earlier(state.mailbox, view, known, since)
         positions = yield from _changed(view, positions, since)
         items = (*items, Datum.MODSEQ)  # R165
+    if state.enabled.rev2:
+        items = in_rev2(items)
     plan = Plan.of(items, command.by_uid)
     if plan.telling:
         state = recognised(state, plan.telling)

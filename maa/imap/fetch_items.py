@@ -33,11 +33,14 @@ class Datum(Enum):
     PREVIEW = b"PREVIEW"
     LAZY_PREVIEW = b"PREVIEW (LAZY)"
     """PREVIEW if it is remembered, and NIL if not (RFC 8970 §4)."""
+    REV2_BODY = b"BODY (IMAP4rev2)"
+    REV2_BODYSTRUCTURE = b"BODYSTRUCTURE (IMAP4rev2)"
+    """As IMAP4rev2 has them: a message/global is a message (RFC 9051 §9 media-message)."""
 
     @property
     def answered_as(self) -> bytes:
         """The name of the answer."""
-        return b"PREVIEW" if self is Datum.LAZY_PREVIEW else self.value
+        return self.value.partition(b" ")[0]
 
 
 class Text(Enum):
@@ -73,6 +76,17 @@ class Section:
 
 
 Item = Datum | Section
+
+_REV2: Final[dict[Item, Item]] = {
+    Datum.BODY: Datum.REV2_BODY,
+    Datum.BODYSTRUCTURE: Datum.REV2_BODYSTRUCTURE,
+}
+
+
+def in_rev2(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """What a client means by the items that enabled IMAP4rev2."""
+    return tuple(_REV2.get(item, item) for item in items)
+
 
 _FAST: Final = (Datum.FLAGS, Datum.INTERNALDATE, Datum.SIZE)
 MACROS: Final[dict[bytes, tuple[Item, ...]]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maa import audit
 from maa.conversation import SLOW
+from maa.imap import oldname
 from maa.imap.commands import Create, OnMailbox, Plain, Rename
 from maa.imap.responses import Refused, mailbox_id, string
 from maa.imap.states import Answer, Authenticated, Done, Selected
@@ -12,28 +13,33 @@ from maa.imap.states import Answer, Authenticated, Done, Selected
 def create(state: Authenticated | Selected, command: Create) -> Answer:
     """CREATE; a separator at the end is ignored (RFC 3501 §6.3.3; R098, Q-2).
 
-    A special use that cannot be given makes nothing (RFC 6154 §3).
+    A special use that cannot be given makes nothing (RFC 6154 §3). A client of IMAP4rev2 hears if
+    the name is not as it spelled it (RFC 9051 §6.3.4).
     """
     if len(command.uses) > 1:
         raise Refused(b"USEATTR", "a mailbox has one special use at most")
     yield SLOW
-    row = state.account.create(command.mailbox, *command.uses)
+    row = state.account.create(oldname.to_be(state, command.mailbox), *command.uses)
+    yield from oldname.told(state, command.mailbox)
     return Done(state, b"CREATE completed", mailbox_id(row))
 
 
 def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:
     """DELETE; the subscription stays (RFC 3501 §6.3.4; R099, R100)."""
     yield SLOW
+    listed = oldname.listed(state.account, command.mailbox) if state.enabled.rev2 else None
     state.account.delete(command.mailbox)
     user, peer = state.account.user.name, state.connection.peer
     audit.note(audit.DELETED, peer, user, mailbox=command.mailbox)
+    yield from oldname.gone(state, listed, command.mailbox)
     return Done(_left_if_gone(state), b"DELETE completed")
 
 
 def rename(state: Authenticated | Selected, command: Rename) -> Answer:
     """RENAME, with all that is below (RFC 3501 §6.3.5; R101)."""
     yield SLOW
-    state.account.rename(command.old, command.new)
+    state.account.rename(command.old, oldname.to_be(state, command.new))
+    yield from oldname.told(state, command.new, command.old)
     return Done(_left_if_gone(state), b"RENAME completed")
 
 

@@ -102,7 +102,7 @@ def _addresses(addresses: tuple[Address, ...]) -> bytes:
     )
 
 
-def body_structure(part: Part, extended: bool) -> bytes:
+def body_structure(part: Part, extended: bool, rev2: bool = False) -> bytes:
     """A body: BODYSTRUCTURE with extension data, BODY without (R143-R146).
 
     The grammar of IMAP4rev1 knows no message/global: it is shown as a plain part, for what a
@@ -110,7 +110,7 @@ def body_structure(part: Part, extended: bool) -> bytes:
     Recurses as deep as `structure.DEPTH_MAX` allows.
     """
     if part.is_multipart:
-        inner = b"".join([body_structure(child, extended) for child in part.parts])
+        inner = b"".join([body_structure(child, extended, rev2) for child in part.parts])
         if not extended:
             return b"(%b %b)" % (inner, string(part.subtype))
         extension = _extension(part.said)
@@ -119,13 +119,20 @@ def body_structure(part: Part, extended: bool) -> bytes:
     known = _kept_leaf if part.body_start - part.header_start <= _KEPT_HEADER_OCTETS else _leaf
     head, tail = known(part.said)
     tail = tail if extended else b""
-    if part.envelope is not None and part.subtype == b"rfc822":
-        inner = body_structure(part.parts[0], extended)
+    if part.envelope is not None and (rev2 or part.subtype == b"rfc822"):
+        inner = body_structure(part.parts[0], extended, rev2)
         shown = envelope(part.envelope)
         return b"(%b %d %b %b %d%b)" % (head, part.octets, shown, inner, part.lines, tail)
     if part.type == b"text":
         return b"(%b %d %d%b)" % (head, part.octets, part.lines, tail)
     return b"(%b %d%b)" % (head, part.octets, tail)
+
+
+def holds_global(part: Part) -> bool:
+    """Whether IMAP4rev2 has another BODYSTRUCTURE for it than IMAP4rev1."""
+    if part.is_message and part.subtype != b"rfc822":
+        return True
+    return any(map(holds_global, part.parts))
 
 
 def _leaf(said: Said) -> tuple[bytes, bytes]:

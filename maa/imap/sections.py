@@ -22,9 +22,9 @@ from maa.message.related import thread_id
 from maa.message.structure import scan
 
 ENVELOPE: Final = "envelope/1"
-STRUCTURE: Final = "structure/2"
-"""The packed parts if there was need of them, an empty line, BODYSTRUCTURE."""
-BODY: Final = "body/1"
+STRUCTURE: Final = "structure/3"
+"""The packed parts if there was need of them, an empty line, BODYSTRUCTURE (see `_forms`)."""
+BODY: Final = "body/2"
 THREAD: Final = "thread/1"
 PREVIEW: Final = "preview/1"
 _FIELDS: Final = "fields/1:"
@@ -38,6 +38,8 @@ _DATA: Final = {
     Datum.ENVELOPE: ENVELOPE,
     Datum.BODYSTRUCTURE: STRUCTURE,
     Datum.BODY: BODY,
+    Datum.REV2_BODYSTRUCTURE: STRUCTURE,
+    Datum.REV2_BODY: BODY,
     Datum.THREADID: THREAD,
     Datum.PREVIEW: PREVIEW,
     Datum.LAZY_PREVIEW: PREVIEW,
@@ -56,8 +58,11 @@ def cache_name(item: Item) -> str | None:
 
 def from_cache(item: Item, value: bytes) -> bytes:
     """The answer to the item, from what is remembered under its `cache_name`."""
-    if item is Datum.BODYSTRUCTURE:
-        return value[value.index(_GAP) + 2 :]
+    if item is Datum.BODYSTRUCTURE or item is Datum.REV2_BODYSTRUCTURE:
+        value = value[value.index(_GAP) + 2 :]
+        return _form(value, rev2=item is Datum.REV2_BODYSTRUCTURE)
+    if item is Datum.BODY or item is Datum.REV2_BODY:
+        return _form(value, rev2=item is Datum.REV2_BODY)
     if isinstance(item, Section) and item.partial is not None:
         data = value[value.index(b"\n") + 1 :] if value[:1] == b"{" else b""
         return render.literal(clipped(data, item.partial))
@@ -131,17 +136,17 @@ class Content:
     def structure(self, with_parts: bool = True) -> bytes:
         """What is remembered as `STRUCTURE`."""
         parts = pack(self.scanned) if with_parts else b""
-        return parts + _GAP + render.body_structure(self.scanned, extended=True)
+        return parts + _GAP + _forms(self.scanned, extended=True)
 
     def derived(self, item: Item) -> bytes:
         """What is remembered under the item's `cache_name`."""
         if item is Datum.ENVELOPE:
             return render.envelope_of(self.header)
-        if item is Datum.BODYSTRUCTURE:
+        if item is Datum.BODYSTRUCTURE or item is Datum.REV2_BODYSTRUCTURE:
             # A pass over a small message is soon made again, and most have no section fetched.
             return self.structure(with_parts=self.wire.size > SMALL)
-        if item is Datum.BODY:
-            return render.body_structure(self.scanned, extended=False)
+        if item is Datum.BODY or item is Datum.REV2_BODY:
+            return _forms(self.scanned, extended=False)
         if item is Datum.THREADID:
             return b"(%b)" % thread_id(self.header)
         if item is Datum.PREVIEW:
@@ -215,6 +220,22 @@ class Content:
         if stop - start <= CHUNK:
             return self.wire.slice(start, stop)
         return b"".join(self.wire.chunks(start, stop))
+
+
+def _forms(root: Part, extended: bool) -> bytes:
+    """BODY or BODYSTRUCTURE; where IMAP4rev2 has another, the octets of the first, a line, both."""
+    form = render.body_structure(root, extended)
+    if not render.holds_global(root):
+        return form
+    return b"%d\n%b%b" % (len(form), form, render.body_structure(root, extended, rev2=True))
+
+
+def _form(forms: bytes, rev2: bool) -> bytes:
+    """One of `_forms`."""
+    if forms[:1] == b"(":
+        return forms
+    octets, _, both = forms.partition(b"\n")
+    return both[int(octets) :] if rev2 else both[: int(octets)]
 
 
 def _mime_fields(header: bytes) -> bytes:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 
 from maa.conversation import SLOW
+from maa.imap import oldname
 from maa.imap.changes import note_gone
 from maa.imap.commands import Plain, Select
 from maa.imap.enabling import CONDSTORE
-from maa.imap.listing import INBOX, attributes, lines
 from maa.imap.mailboxes import opened
-from maa.imap.responses import ProtocolError, failure, mailbox_id, parenthesised, untagged
-from maa.imap.responses import mailbox as rendered_name
+from maa.imap.responses import ProtocolError, failure, mailbox_id, untagged
 from maa.imap.resync import resynchronised
-from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
+from maa.imap.states import Answer, Authenticated, Done, Selected
 from maa.imap.updates import highest_modseq, keyword_lines
+from maa.store.account import Listed
 from maa.store.errors import StoreError
-from maa.store.names import key
 from maa.store.view import View
 
 
@@ -56,6 +54,7 @@ def check(state: Selected, command: Plain) -> Answer:
 
 def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -> Answer:
     account, enabled = state.account, state.enabled
+    listed: Listed | None = None  # IMAP4rev2 is told it (RFC 9051 §6.3.2)
     resync = command.parameters.resync
     if resync is not None and not enabled.qresync:
         raise ProtocolError("QRESYNC must be enabled first")  # R169
@@ -66,6 +65,9 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
         yield untagged(b"OK", b"CLOSED", b"The former mailbox is closed")
     try:
         mailbox = yield from opened(account, command.mailbox)
+        if enabled.rev2:
+            yield SLOW
+            listed = oldname.listed(account, command.mailbox)
     except StoreError as error:
         # The former mailbox is left all the same (R051).
         code, text = failure(error)
@@ -78,30 +80,14 @@ def _chosen(state: Authenticated | Selected, command: Select, read_only: bool) -
         view = replace(view, holds_news=True)
     told = untagged(b"OK", mailbox_id(mailbox.row), b"It stays when the mailbox is renamed")
     yield _described(view, read_only, enabled.rev2) + highest_modseq(view) + told
-    if enabled.rev2:
-        yield from _listed(state, command.mailbox)
+    if listed is not None:
+        yield from oldname.line(state, listed, command.mailbox)
     if resync is not None:
         yield from resynchronised(mailbox, view, enabled, resync)
     new = Selected(account, mailbox, view, read_only, state.connection, enabled, state.watching)
     if read_only:
         return Done(new, b"EXAMINE completed", b"READ-ONLY")
     return Done(new, b"SELECT completed", b"READ-WRITE")
-
-
-def _listed(state: Authenticated | Selected, asked: str) -> Generator[Said, Input | None, None]:
-    """LIST of the mailbox, with the name by which the client called it (RFC 9051 §6.3.2)."""
-    yield SLOW
-    account = state.account
-    name = asked.removesuffix(account.separator)
-    head, separator, rest = name.partition(account.separator)
-    if head.upper() == INBOX:
-        name = INBOX + separator + rest
-    for listed in account.mailboxes():
-        if key(listed.name) == key(name):
-            old = rendered_name(asked, state.enabled.unicode)
-            extra = b"" if asked == listed.name else b' ("OLDNAME" (%b))' % old
-            yield from lines(b"LIST", state, [(listed, parenthesised(attributes(listed)), extra)])
-            return
 
 
 def _described(view: View, read_only: bool, rev2: bool) -> bytes:

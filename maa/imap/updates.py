@@ -43,7 +43,10 @@ Row = tuple[int, int, Flags, int]
 
 
 def flag_lines(rows: Sequence[Row], by_uid: bool, enabled: Enabled) -> Iterator[bytes]:
-    """FETCH (FLAGS ...) in batches; with CONDSTORE always UID and MODSEQ (RFC 7162 §3.2.4)."""
+    """FETCH (FLAGS ...) in batches; with CONDSTORE always UID and MODSEQ (RFC 7162 §3.2.4).
+
+    IMAP4rev2 wants the UID in all that was not asked for (RFC 9051 §7.5.2).
+    """
     for begin in range(0, len(rows), BATCH):
         batch = rows[begin : begin + BATCH]
         if enabled.condstore:
@@ -52,7 +55,7 @@ def flag_lines(rows: Sequence[Row], by_uid: bool, enabled: Enabled) -> Iterator[
                 % (number, uid, flag_list(flags), modseq)
                 for number, uid, flags, modseq in batch
             )
-        elif by_uid:
+        elif by_uid or enabled.rev2:
             yield b"".join(
                 b"* %d FETCH (UID %d FLAGS %b)\r\n" % (number, uid, flag_list(flags))
                 for number, uid, flags, _ in batch
