@@ -7,7 +7,6 @@ answer; here every message in which one differs has to be named there with that 
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
 import os
 import re
@@ -16,15 +15,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from tests.imap.comparing import CORPUS, WAYS, comparer
+
 ROOT = Path(__file__).resolve().parents[2]
-CORPUS = ROOT.parent / "shared" / "corpus"
 TWISTD = Path(sys.executable).parent / "twistd"
 PAGE = ROOT / "docs" / "corpus-differences.md"
 LEAST_PERCENT = 99.5
@@ -102,16 +103,33 @@ def ports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]
         yield found
 
 
-@pytest.fixture(scope="module")
-def report(ports: tuple[int, int]) -> str:
-    imap, pop3 = ports
+def compared(way: str, ports: tuple[int, int], *more: str) -> str:
+    """What the comparer says of the server."""
+    imap, pop3 = map(str, ports)
     command = [
-        sys.executable, str(CORPUS / "compare.py"), "127.0.0.1", str(imap), "joe", "pw",
-        "--pop3", str(pop3), "--show", "100000",
+        sys.executable, "-m", "tests.imap.comparing", way, "127.0.0.1", imap, "joe", "pw",
+        "--pop3", pop3, "--show", "100000", *more,
     ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def reports(ports: tuple[int, int]) -> Callable[[str], str]:
+    return cache(lambda way: compared(way, ports))
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def report(reports: Callable[[str], str], way: str) -> str:
+    return reports(way)
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
@@ -121,6 +139,17 @@ def test_answers_agree_with_the_golden_server(report: str, category: str) -> Non
     agreed, differ = int(match[1]), int(match[2])
     assert agreed
     assert 100 * agreed / (agreed + differ) >= LEAST_PERCENT, report
+
+
+def test_R041_rev2_and_compression_change_nothing_but_what_is_explained(
+    reports: Callable[[str], str],
+) -> None:
+    one, other = (reports(way).splitlines() for way in WAYS)
+    differ = "\n".join(line for line in {*one} ^ {*other} if not line.startswith("-- "))
+    page = PAGE.read_text(encoding="utf-8").partition("\n## IMAP4rev2 and COMPRESS\n")[2]
+    named = re.findall(r"\b[0-9a-f]{12}\b", page.partition("\n## ")[0])
+    assert set(re.findall(r"^ +([0-9a-f]{12}) ", differ, re.MULTILINE)) == set(named)
+    assert len(differ.splitlines()) == len(re.findall("^ +[0-9a-f]{12} ", differ, re.MULTILINE))
 
 
 class Explained(NamedTuple):
@@ -142,18 +171,9 @@ def explained() -> list[Explained]:
     ]
 
 
-def comparer() -> Any:
-    """The corpus's own comparer, as a module."""
-    sys.path.insert(0, str(CORPUS))
-    try:
-        return importlib.import_module("compare")
-    finally:
-        sys.path.remove(str(CORPUS))
-
-
-def search_differences(port: int) -> set[tuple[str, str]]:
+def search_differences(port: int, way: str) -> set[tuple[str, str]]:
     """Message and search: of those that are not debatable, where the answer is another one."""
-    compare = comparer()
+    compare = comparer(way)
     names = [name for name, _ in compare.manifest(str(CORPUS))]
     rules = json.loads((CORPUS / "debatable.json").read_text())
     judge, disputed = compare.Report(0, rules, False), compare.Disputed()
@@ -175,8 +195,10 @@ def search_differences(port: int) -> set[tuple[str, str]]:
     return differ
 
 
-def test_searches_agree_but_for_what_is_explained(ports: tuple[int, int], report: str) -> None:
-    differ = search_differences(ports[0])
+def test_searches_agree_but_for_what_is_explained(
+    ports: tuple[int, int], report: str, way: str
+) -> None:
+    differ = search_differences(ports[0], way)
     reasons = explained()
     assert {
         (message, search)
@@ -204,8 +226,12 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def asked(ports: tuple[int, int]) -> dict[str, Asked]:
-    compare = comparer()
+def asked(ports: tuple[int, int], way: str) -> dict[str, Asked]:
+    return orders_and_threads(ports[0], way)
+
+
+def orders_and_threads(port: int, way: str) -> dict[str, Asked]:
+    compare = comparer(way)
     disputed = compare.Disputed()
     with gzip.open(CORPUS / "golden" / "messages.jsonl.gz", "rt") as lines:
         for line in lines:
@@ -213,7 +239,7 @@ def asked(ports: tuple[int, int]) -> dict[str, Asked]:
             disputed.see(message["n"], message["env"])
     with gzip.open(CORPUS / "golden" / "queries.jsonl.gz", "rt") as lines:
         golden = {query["q"]: query["a"] for query in map(json.loads, lines)}
-    client = compare.Imap("127.0.0.1", ports[0], "joe", "pw", "INBOX")
+    client = compare.Imap("127.0.0.1", port, "joe", "pw", "INBOX")
     return {
         query: Asked(golden[query], compare.ask_query(client, parts), disputed.of(query))
         for query, parts in compare.queries()
@@ -250,23 +276,33 @@ def agrees(query: str, asked: Asked, left_out: set[int]) -> bool:
     return same_threads(asked, left_out, parents="ORDEREDSUBJECT" not in query)
 
 
-@pytest.mark.parametrize("command", ["SORT", "THREAD"])
-def test_orders_and_threads_agree_but_for_what_is_explained(
-    asked: dict[str, Asked], command: str
-) -> None:
+def places() -> dict[str, int]:
+    """The message number of each message of the corpus."""
+    return {name: n for n, (name, _) in enumerate(comparer().manifest(str(CORPUS)), 1)}
+
+
+def orders_explained(command: str) -> set[int]:
+    """The messages that the page names for SORT or THREAD."""
     page = (
         PAGE.read_text(encoding="utf-8")
         .partition("\n## SORT and THREAD\n")[2]
         .partition("\n## ")[0]
     )
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| ")]
-    places = {name: n for n, (name, _) in enumerate(comparer().manifest(str(CORPUS)), 1)}
-    reasons = {
-        places[name]
+    numbers = places()
+    return {
+        numbers[name]
         for messages, commands in rows
         if command in commands
         for name in re.findall(r"\b[0-9a-f]{12}\b", messages)
     }
+
+
+@pytest.mark.parametrize("command", ["SORT", "THREAD"])
+def test_orders_and_threads_agree_but_for_what_is_explained(
+    asked: dict[str, Asked], command: str
+) -> None:
+    reasons = orders_explained(command)
     answers = {query: both for query, both in asked.items() if query.startswith(command)}
     assert len(answers) == {"SORT": 18, "THREAD": 9}[command]
     assert [query for query, both in answers.items() if not agrees(query, both, reasons)] == []
@@ -275,4 +311,4 @@ def test_orders_and_threads_agree_but_for_what_is_explained(
         for number in reasons
         if all(agrees(query, both, reasons - {number}) for query, both in answers.items())
     }
-    assert [name for name, n in places.items() if n in needless] == []
+    assert [name for name, n in places().items() if n in needless] == []

@@ -12,11 +12,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from tests.imap import test_corpus
-from tests.imap.test_corpus import CATEGORIES, CORPUS, LEAST_PERCENT, served
+from tests.imap.test_corpus import (
+    CATEGORIES,
+    CORPUS,
+    LEAST_PERCENT,
+    Asked,
+    agrees,
+    compared,
+    orders_and_threads,
+    orders_explained,
+    places,
+    served,
+)
 
 pytestmark = test_corpus.pytestmark
 
@@ -40,33 +52,48 @@ def unlike(mboxrd: bool) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module", params=["mbox", "mboxrd"])
-def report(
+class Answers(NamedTuple):
+    """What one server says."""
+
+    report: str
+    ordered: dict[str, Asked]
+    left_out: set[int]
+
+
+@pytest.fixture(scope="module", params=["mbox rev1", "mbox rev2+compress", "mboxrd rev1"])
+def answers(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[str]:
+) -> Iterator[Answers]:
+    kind, way = request.param.split()
     folder = tmp_path_factory.mktemp("corpus")
     (folder / "joe").mkdir()
-    left_out = folder / "left-out.txt"
-    left_out.write_text("\n".join(unlike(request.param == "mboxrd")))
+    left_out = unlike(kind == "mboxrd")
+    (folder / "left-out.txt").write_text("\n".join(left_out))
     loader = [sys.executable, str(CORPUS / "loader.py"), "mbox", str(folder / "joe/spool")]
     subprocess.run(loader, check=True)
-    with served(folder, f"{request.param}:{{home}}/spool") as (imap, pop3):
-        command = [
-            sys.executable, str(CORPUS / "compare.py"), "127.0.0.1", str(imap), "joe", "pw",
-            "--pop3", str(pop3), "--show", "100000", "--skip-altered", str(left_out),
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
-    yield done.stdout
+    with served(folder, f"{kind}:{{home}}/spool") as ports:
+        report = compared(way, ports, "--skip-altered", str(folder / "left-out.txt"))
+        ordered = orders_and_threads(ports[0], way)
+    numbers = places()
+    yield Answers(report, ordered, {numbers[name] for name in left_out})
 
 
 @pytest.mark.parametrize("category", [name for name in CATEGORIES if name != "flags"])
-def test_answers_over_an_mbox_agree_with_the_golden_server(report: str, category: str) -> None:
+def test_answers_over_an_mbox_agree_with_the_golden_server(answers: Answers, category: str) -> None:
+    report = answers.report
     match = re.search(rf"^{category} +(\d+) +(\d+) ", report, re.MULTILINE)
     assert match is not None, report
     agreed, differ = int(match[1]), int(match[2])
     assert agreed
     assert 100 * agreed / (agreed + differ) >= LEAST_PERCENT, report
+
+
+@pytest.mark.parametrize("command", ["SORT", "THREAD"])
+def test_orders_over_an_mbox_are_those_of_the_golden_server(answers: Answers, command: str) -> None:
+    left_out = answers.left_out | orders_explained(command)
+    ordered = {query: both for query, both in answers.ordered.items() if query.startswith(command)}
+    assert ordered
+    assert [query for query, both in ordered.items() if not agrees(query, both, left_out)] == []
 
 
 def test_what_no_mbox_can_carry_is_as_much_as_the_page_says() -> None:
