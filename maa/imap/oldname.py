@@ -58,8 +58,8 @@ def told(state: User, asked: str, old: str | None = None) -> Telling:
 
 
 def gone(state: User, found: Listed | None, asked: str) -> Iterator[bytes]:
-    """LIST of a mailbox that the client had deleted under another name (§6.3.5)."""
-    if state.enabled.rev2 and found is not None and found.name != asked and not asked.isascii():
+    """LIST of a mailbox, if any, that the client had deleted under another name (§6.3.5)."""
+    if found is not None and found.name != asked and not asked.isascii():
         yield from line(state, found, asked, exists=False)
 
 
