@@ -7,6 +7,7 @@ pieces in memory (R227), and what the first one found is remembered.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -88,6 +89,17 @@ class Decoded:
                 yield taken
             if not left:
                 return
+
+    def promised(self, octets: int) -> Iterator[bytes]:
+        """The octets, of which a literal was to have so many; OSError when there are not."""
+        left = octets
+        for piece in self.pieces():
+            left -= len(piece)
+            if left < 0:
+                break
+            yield piece
+        if left:
+            raise OSError(errno.EIO, "a part is not as long as it was")
 
     def measured(self, uid: int, path: tuple[int, ...], measures: Measures) -> Measure:
         """What is known of the octets, or decoding them tells."""

@@ -28,8 +28,8 @@ _HEADS_AT_ONCE: Final = 64
 _AHEAD_OCTETS: Final = 4 * render.PIECE_OCTETS
 """Of small messages so much is read before it is sent: changing threads takes time, too."""
 
-Value = bytes | range | tuple[bytes, Decoded] | None
-"""A value, the octets of the message that are one, what stands before many and these, or none."""
+Value = bytes | range | tuple[int, bool, Decoded] | None
+"""Octets that are ready, a range of the message, or decoded octets with their `Measure`."""
 
 
 class OneByOne:
@@ -165,9 +165,9 @@ class OneByOne:
             if isinstance(value, range):
                 yield from self._stream(uid, wire, value)
             elif isinstance(value, tuple):
-                start, decoded = value
-                self._put(start)
-                yield from self._pieces(uid, decoded.pieces(), on_disk=True)
+                octets, nul, decoded = value
+                self._put(render.binary_start(octets, nul))
+                yield from self._pieces(uid, decoded.promised(octets), on_disk=True)
             else:
                 self._put(value)
         for flags in self._progress.seen_flags(number, uid):
@@ -240,7 +240,7 @@ class OneByOne:
         return render.literal(found) if isinstance(found, bytes) else found
 
     def _binary(self, section: Section, uid: int, content: Content) -> Value:
-        """A few decoded octets, or what stands before many and these; or only their number."""
+        """A few decoded octets, or what must be said of many and these; or only their number."""
         found = content.decoded(section)
         if found is None:
             return None if section.size else b"NIL"
@@ -249,7 +249,7 @@ class OneByOne:
         octets, nul = found.measured(uid, section.path, self._measures)
         if section.size:
             return b"%d" % octets
-        return (render.binary_start(octets, nul), found) if octets else b'""'
+        return (octets, nul, found) if octets else b'""'
 
     def _keep(self, item: str, uid: int, value: bytes) -> None:
         if len(value) <= VALUE_OCTETS_MAX:

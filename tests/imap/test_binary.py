@@ -11,8 +11,10 @@ from random import Random
 import pytest
 
 from imap.desk import Desk
+from maa.conversation import CLOSE
 from maa.imap import binary
 from maa.message.octets import SMALL
+from maa.store.errors import Unavailable
 from tests.imap.world import SessionWorld
 
 World = Callable[..., SessionWorld]
@@ -82,6 +84,20 @@ def test_a_part_of_a_large_part(tmp_path: Path, count: int) -> None:
     assert desk.ask(b"FETCH 1 BINARY.PEEK[2]<%d.%d>" % (first, count)) == answer
     beyond = desk.ask(b"FETCH 1 BINARY.PEEK[2]<%d.%d>" % (len(data), count))
     assert beyond == b'* 1 FETCH (BINARY[2]<%d> "")\r\n' % len(data)
+
+
+@pytest.mark.parametrize("octets", [SMALL, 4 * SMALL])
+def test_a_part_that_is_not_as_long_as_was_said_ends_the_connection(
+    tmp_path: Path, octets: int
+) -> None:
+    desk = Desk(tmp_path, mixed(noise(3 * SMALL)))
+    desk.mailbox.remember(binary.BINARY, {1: b"2 %d 1\n" % octets})
+    steps = []
+    with pytest.raises(Unavailable):
+        for step in desk.started(b"FETCH 1 BINARY.PEEK[2]"):
+            steps.append(step)
+    assert steps[-1] is CLOSE
+    assert sum(len(step) for step in steps if isinstance(step, bytes)) <= 3 * SMALL + 100
 
 
 @pytest.mark.parametrize("mbox", [False, True])
