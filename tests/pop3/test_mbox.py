@@ -123,3 +123,11 @@ def test_R230_mboxrd_is_sent_as_it_was_written(tmp_path: Path) -> None:
     assert lines(client, b"LIST") == [b"1 %d" % len(text)]
     assert retrieved(client, 1) == text
     world.close()
+
+
+def test_R200_what_is_no_mbox_needs_a_repair(tmp_path: Path) -> None:
+    world = World(tmp_path, mbox=True, logged_in=False)
+    spool(world).write_bytes(b"\x7fELF no mail at all\n")
+    answer = world.client(1).ask(b"USER joe\r\nPASS secret")
+    assert answer.splitlines()[-1].startswith(b"-ERR [SYS/PERM] "), answer
+    world.close()
