@@ -38,7 +38,8 @@ def decoded(part: Part, body: Iterable[bytes]) -> Iterator[bytes]:
 
     The lines of a text end in CRLF, as all lines that IMAP sends (RFC 9051 §7.5.2).
     """
-    if part.encoding in _AS_IT_IS:
+    # What a multipart says of itself is false: its parts have encodings (RFC 2045 §6.4).
+    if part.encoding in _AS_IT_IS or part.is_multipart:
         return iter(body)  # as sent, its lines end so already
     if part.encoding == b"BASE64":
         octets = _from_base64(body)

@@ -76,6 +76,14 @@ def test_what_is_not_encoded_is_left_alone(encoding: bytes) -> None:
     assert b"".join(decoded(part(encoding, b"text"), [b"a=3D\r\n", b"\0"])) == b"a=3D\r\n\0"
 
 
+@pytest.mark.parametrize("encoding", [b"BASE64", b"X-UUENCODE"])
+def test_a_multipart_is_never_encoded(encoding: bytes) -> None:
+    body = [b"--b\r\n\r\nQUJD\r\n--b--\r\n"]
+    inner = part(b"7BIT", b"text")
+    outer = Part(0, 0, 0, 0, Said((b"multipart", b"x", ()), encoding=encoding), (inner,), None)
+    assert list(decoded(outer, body)) == body
+
+
 def test_an_encoding_that_nobody_knows_is_told_at_once() -> None:
     with pytest.raises(UnknownEncoding):
         decoded(part(b"X-UUENCODE"), [])
