@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maa.message.octets import WireBytes, crlf
 from maa.message.preview import CHARACTERS_MAX, preview
@@ -89,3 +92,28 @@ def test_R226_hostile_pages_take_linear_time(unit: str) -> None:
     for kind in ("html", "plain"):
         page(unit * (4_000_000 // len(unit)), kind)
     assert time.process_time() - before < 10
+
+
+MARKUP = st.lists(
+    st.sampled_from([b"<p>", b"</p>", b"<", b">", b"<!--", b"-->", b"&amp;", b"&#0;", b"&#55296;"])
+    | st.sampled_from([b"<style>", b"</style>", b"=3D", b"=", b"\r\n", b" ", b"> ", b"--", b"\xff"])
+    | st.binary(max_size=6)
+).map(b"".join)
+
+
+@given(
+    MARKUP | st.binary(max_size=400),
+    st.sampled_from(["plain", "html"]),
+    st.sampled_from(["7bit", "8bit", "base64", "quoted-printable", "x-none", ""]),
+    st.sampled_from(["utf-8", "utf-16", "utf-7", "iso-2022-jp", "gb18030", "us-ascii", "zlib", ""]),
+)
+def test_whatever_is_in_a_message_a_preview_is_one_short_line(
+    body: bytes, kind: str, encoding: str, charset: str
+) -> None:
+    head = f"Content-Type: text/{kind}; charset={charset}\r\nContent-Transfer-Encoding: {encoding}"
+    wire = WireBytes(crlf(head.encode("ascii") + b"\r\n\r\n" + body))
+    found = preview(wire, scan(wire))
+    assert len(found) <= CHARACTERS_MAX
+    assert found == " ".join(found.split())
+    assert not any(unicodedata.category(one) in ("Cc", "Cs") for one in found)
+    found.encode("utf-8")
