@@ -11,6 +11,7 @@ import pytest
 
 from maa.message.flags import FLAGGED
 from maa.store import mbox_file
+from maa.store.changing import exchange
 from maa.store.mbox_journal import Journal
 from tests.store.crashes import killed_at
 from tests.store.mboxes import Mboxes, append, entry, texts
@@ -103,8 +104,19 @@ def _move(boxes: Mboxes) -> None:
     boxes.mailbox().move([2, 5], boxes.mailbox("Other"))
 
 
+def _replace(boxes: Mboxes, target: str = "INBOX") -> None:
+    inbox, incoming = boxes.mailbox(), boxes.mailbox(target).incoming()
+    incoming.write(b"Subject: new\r\n\r\n" + b"text\r\n" * 100)
+    incoming.finish()
+    exchange(inbox, 2, incoming)
+
+
+def _replace_elsewhere(boxes: Mboxes) -> None:
+    _replace(boxes, "Other")
+
+
 @pytest.mark.parametrize("delivered", [b"", DELIVERED], ids=["", "delivered"])
-@pytest.mark.parametrize("work", [_remove, _append, _copy, _move])
+@pytest.mark.parametrize("work", [_remove, _append, _copy, _move, _replace, _replace_elsewhere])
 def test_R247_no_message_is_lost_or_changed_under_its_uid(
     tmp_path: Path,
     work: Callable[[Mboxes], None],
@@ -160,6 +172,12 @@ def _check(
     gone = set(before) - set(found)
     if work is _remove:
         assert gone in (set(), {2, 3, 6})
+        assert killed or gone
+    elif work in (_replace, _replace_elsewhere):
+        assert gone in (set(), {2})
+        texts = [*found.values(), *moved.values()]
+        new = [text for text in texts if text.startswith(b"Subject: new")]
+        assert len(new) == 1 if gone else len(new) <= 1
         assert killed or gone
     elif work is _move:
         assert gone in (set(), {2, 5})
