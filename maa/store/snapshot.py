@@ -313,7 +313,9 @@ class Snapshot:
     def before(self, uid: int) -> Snapshot:
         """Without the messages from a UID on, as if none of them had arrived yet."""
         end = bisect_left(self.uids, uid)
-        counters = replace(self.counters, uidnext=min(uid, self.uidnext))
+        if end == len(self.uids):
+            return self
+        counters = replace(self.counters, uidnext=uid)
         flag_ids = self.flag_ids[:end]
         return Snapshot(
             self.uidvalidity, counters, self.table,

@@ -182,9 +182,10 @@ class View:
         self, expunges: bool, mute: Stored | None = None, news: bool = False
     ) -> tuple[View, list[Update]]:
         """Catch up with the mailbox; flag changes that are all `mute`'s are not told (R071)."""
-        new, old = self.source.snapshot, self.snapshot
+        newest, old = self.source.snapshot, self.snapshot
+        new = newest
         if self.holds_news and not news:
-            expunges, new = False, new.before(old.uidnext)
+            expunges, new = False, newest.before(old.uidnext)
         if new is old and not (expunges and self.gone):
             return self, []
         updates: list[Update] = []
@@ -200,7 +201,7 @@ class View:
             if self.knows_recent:
                 recent = recent.plus((max(low, arrivals[0]), high))
         # What is held back is one of the changes since then.
-        told = self.told_modseq if gone else new.highest_modseq
+        told = self.told_modseq if gone or new is not newest else new.highest_modseq
         view = replace(self, uids=uids, snapshot=new, recent=recent, told_modseq=told, gone=gone)
         if not new.keywords <= old.keywords:
             updates.append(KeywordsChanged(new.keywords | old.keywords))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import random
+import re
 from base64 import b64encode
 from collections.abc import Callable
 
@@ -54,6 +56,47 @@ def test_Q01_a_mailbox_selected_later_is_held_back_too(make_world: World) -> Non
     world.deliver("three.eml")
     assert b"EXISTS" not in client.ask(b"c UID SEARCH ALL")
     assert b"* 3 EXISTS" in client.ask(b"d CHECK")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_Q01_the_numbers_are_those_the_client_was_told(make_world: World, seed: int) -> None:
+    """Whatever happens meanwhile, and whatever it asks."""
+    chance = random.Random(seed)
+    world = make_world(messages=["one.eml"] * 4)
+    client, other = selected(world), world.client(2)
+    other.ask(b"a SELECT INBOX")
+    client.ask(b"b FETCH 1 BODY.PEEK[HEADER.FIELDS (X-MSOESRec)]")
+    known: list[int | None] = [1, 2, 3, 4]
+    for turn in range(60):
+        happens = chance.randrange(5)
+        if happens == 0:
+            world.deliver("two.eml")
+        elif happens == 1 and len(other.session.state.view) > 1:  # type: ignore[union-attr]
+            other.ask(b"a STORE 1 +FLAGS (\\Deleted)")
+            other.ask(b"a EXPUNGE")
+        elif happens == 2:
+            other.ask(b"a NOOP")
+            other.ask(b"a STORE * +FLAGS (k%d)" % turn)
+        asked = chance.choice([b"UID FETCH 1:* (FLAGS)", b"FETCH 1:* (UID)", b"NOOP", b"IDLE"])
+        answer = client.ask(b"c " + asked)
+        if asked == b"IDLE":
+            answer += client.ask(b"DONE")
+        for line in answer.split(b"\r\n"):
+            if gone := re.fullmatch(rb"\* (\d+) EXPUNGE", line):
+                del known[int(gone[1]) - 1]
+            elif count := re.fullmatch(rb"\* (\d+) EXISTS", line):
+                assert int(count[1]) > len(known)
+                known += [None] * (int(count[1]) - len(known))
+            elif fetched := re.match(rb"\* (\d+) FETCH \(.*?UID (\d+)", line):
+                number, uid = int(fetched[1]), int(fetched[2])
+                assert known[number - 1] in (None, uid), (line, known)
+                known[number - 1] = uid
+            held = asked not in (b"NOOP", b"IDLE")
+            assert not (held and re.fullmatch(rb"\* \d+ (EXPUNGE|EXISTS|RECENT)", line))
+    client.ask(b"d NOOP")
+    state = client.session.state
+    assert isinstance(state, Selected)
+    assert list(state.view.uids) == list(state.mailbox.snapshot.uids)
 
 
 def test_Q01_the_log_says_what_is_on(make_world: World, caplog: pytest.LogCaptureFixture) -> None:
