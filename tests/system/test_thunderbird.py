@@ -87,7 +87,8 @@ def test_a_users_round_offline_changes_and_a_second_start(
         program.remove_folder("Short-lived")
         program.mail("get")
 
-        # Offline; the server hears of it later.
+        # Offline; the server hears of it later. Twice, for Thunderbird repeats one kind of change
+        # and no more when it is online again.
         program.mail("offline")
         program.mail("read", "INBOX", subject(5))
         program.mail("flag", "INBOX", subject(6))
@@ -95,14 +96,22 @@ def test_a_users_round_offline_changes_and_a_second_start(
         program.mail("online")
         eventually(lambda: r"\Seen" in flags(server, user, "INBOX")[subject(5)])
         eventually(lambda: r"\Flagged" in flags(server, user, "INBOX")[subject(6)])
+        program.mail("offline")
+        program.mail("move", "INBOX", subject(7), "Done")
+        assert subject(7) in flags(server, user, "INBOX")
+        program.mail("online")
+        eventually(lambda: set(flags(server, user, "Done")) == {subject(3), subject(7)})
+        eventually(lambda: subject(7) not in flags(server, user, "INBOX"))
+        program.mail("fetch", "Done")
+        program.mail("count", "Done", 2)
         other.logout()
 
     found = flags(server, user, "INBOX")
-    assert set(found) == {*map(subject, (1, 2, 5, 6, 7)), "with an attachment"}
+    assert set(found) == {*map(subject, (1, 2, 5, 6)), "with an attachment"}
     assert found[subject(1)] >= {r"\Seen", r"\Flagged", r"\Answered"}
     assert found[subject(2)] >= {r"\Flagged", "$label1"}
     assert found[subject(5)] >= {r"\Seen"}
-    assert set(flags(server, user, "Done")) == {subject(3)}
+    assert found[subject(6)] >= {r"\Flagged"}
     assert subject(4) in flags(server, user, "Trash")
 
     before = user.settled()
@@ -111,7 +120,7 @@ def test_a_users_round_offline_changes_and_a_second_start(
         program.mail("get")
         program.mail("fetch", "Done")
         assert subjects(program, "INBOX") == sorted(found)
-        assert subjects(program, "Done") == [subject(3)]
+        assert subjects(program, "Done") == [subject(3), subject(7)]
         assert not program.mail("exists", "Projects")
     assert user.files() == before
     assert b" select " in said()
