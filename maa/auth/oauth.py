@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # RFC 7628 §3.1; a token is RFC 6750's b64token.
 _BEARER: Final = re.compile(
-    rb"(?:n|y|p=[A-Za-z0-9.-]+),(?:a=(?P<authzid>[^,\0\x01]+))?,\x01"
+    rb"(?:n|y|p=[A-Za-z0-9.-]+),(?:a=(?P<authzid>[^,\0\x01]*))?,\x01"
     rb"(?:(?!auth=)[a-z]+=[^\x01]*\x01)*"
     rb"auth=[Bb]earer +(?P<token>[A-Za-z0-9._~+/-]+=*)\x01(?:[a-z]+=[^\x01]*\x01)*\x01"
 )

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 
 NONCE_OCTETS: Final = 18
 
-# RFC 5802 §7: gs2-header, then client-first-message-bare; no mandatory extensions (`m=`).
+# RFC 5802 §7: gs2-header, then client-first-message-bare; no mandatory extensions (`m=`). The empty
+# `a=` is not in the grammar, but libgsasl says it, and its many users with it.
 _FIRST: Final = re.compile(
-    rb"(?P<header>(?:(?P<flag>[ny])|p=(?P<binding>[A-Za-z0-9.-]+)),(?:a=(?P<authzid>[^,\0]+))?,)"
+    rb"(?P<header>(?:(?P<flag>[ny])|p=(?P<binding>[A-Za-z0-9.-]+)),(?:a=(?P<authzid>[^,\0]*))?,)"
     rb"(?P<bare>n=(?P<name>[^,\0]+),r=(?P<nonce>[\x21-\x2b\x2d-\x7e]+)(?:,[A-Za-z]=[^,\0]+)*)"
 )
 _FINAL: Final = re.compile(

@@ -147,6 +147,8 @@ def test_who_hides_plus_from_a_client_is_found_out(tmp_path: Path) -> None:
 
 
 def test_R032_authzid(desk: Desk) -> None:
+    nobody_else = ScramClient("joe", "sesame", header=b"n,a=,")  # as libgsasl has it
+    assert logged_in(desk, b"SCRAM-SHA-256", nobody_else) == User("joe")
     as_joe = ScramClient("admin", "sesame", header=b"n,a=joe,")
     assert logged_in(desk, b"SCRAM-SHA-256", as_joe) == User("joe")
     with pytest.raises(NotAuthorised):

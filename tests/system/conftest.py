@@ -22,6 +22,7 @@ PROGRAMS = (
     "dovecot",
     "fetchmail",
     "getmail",
+    "gsasl",
     "mail.local",
     "maildrop",
     "mbsync",

@@ -2,9 +2,9 @@
 # Installs the Debian packages the system tests run, and only those that are missing.
 set -eu
 
-PACKAGES="alpine ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6 isync
-  liblockfile1 maildrop mutt neomutt offlineimap3 postfix procmail python3-venv sasl2-bin strace
-  thunderbird"
+PACKAGES="alpine ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6 gsasl isync
+  liblockfile1 libsasl2-modules maildrop mutt neomutt offlineimap3 postfix procmail python3-venv
+  sasl2-bin strace thunderbird"
 # Of another source where the machine has it.
 command -v npm >/dev/null || PACKAGES="$PACKAGES nodejs npm"
 # What cannot be installed beside Postfix or Dovecot is unpacked into folders of its own, where every

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ import pytest
 from . import messages
 from .clients import bodies, imap, pop3
 from .messages import as_sent
-from .server import Server
+from .server import ROOT, Server
 from .users import User
 
+MAA = ROOT / ".venv/bin/maa"
 REALM = "maa-system-test"
 """Nobody else's realm in the one file, /etc/sasldb2, which saslauthd knows."""
 
@@ -29,14 +31,15 @@ saslauthd.realm = "REALM"
 
 
 class Saslauthd:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mechanism: str = "sasldb") -> None:
         self.folder = folder
+        self.mechanism = mechanism
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.process = subprocess.Popen(
-            ["saslauthd", "-d", "-a", "sasldb", "-m", self.folder, "-n", "2"],
+            ["saslauthd", "-d", "-a", self.mechanism, "-m", self.folder, "-n", "2"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -134,3 +137,70 @@ def refused_pop3(server: Server, person: User, password: str) -> str:
         client.pass_(password)
     client.quit()
     return str(refusal.value)
+
+
+# --- the system's own users, as sendmail's saslauthd checks them
+
+SYSTEM = """sources = ["saslauthd"]
+saslauthd.socket = "{folder}/sasl/mux"
+names.default_domain = "example.org"
+names.local_hosts = "{folder}/local-host-names"
+names.virtual_users = "{folder}/virtusertable"
+"""
+SYSTEM_USER = "maa-sasl"
+
+
+@pytest.fixture(scope="module")
+def system_user(base: Path) -> Iterator[User]:
+    """A user of this machine, with an entry in /etc/passwd and /etc/shadow."""
+    home = base / "home" / SYSTEM_USER
+    home.parent.mkdir(mode=0o711, exist_ok=True)
+    subprocess.run(["userdel", SYSTEM_USER], check=False, capture_output=True)
+    command = ["useradd", "--no-create-home", "--home-dir", home, "--uid", "59991", SYSTEM_USER]
+    subprocess.run([*command, "--shell", "/bin/sh"], check=True, capture_output=True)
+    person = User(SYSTEM_USER, home, 59991)
+    subprocess.run(["chpasswd"], input=f"{person.name}:{person.password}".encode(), check=True)
+    person.make_home()
+    person.deliver(messages.PLAIN)
+    yield person
+    subprocess.run(["userdel", SYSTEM_USER], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("mechanism", ["shadow", "pam"])
+def test_saslauthd_checks_the_users_of_the_system(
+    base: Path, system_user: User, mechanism: str
+) -> None:
+    server = Server(base / f"saslauthd-{mechanism}", system_user.home.parent, [], SYSTEM)
+    server.configure()
+    (server.folder / "local-host-names").write_text("example.org\n")
+    (server.folder / "virtusertable").write_text(f"sales@example.org {SYSTEM_USER}\n")
+    daemon = Saslauthd(server.folder / "sasl", mechanism)
+    daemon.start()
+    server.start()
+    try:
+        for name in (SYSTEM_USER, f"{SYSTEM_USER}@example.org", "sales@example.org", "sales"):
+            known = replace(system_user, name=name)
+            client = imap(server, known)
+            assert bodies(client) == [as_sent(messages.PLAIN)]
+            client.logout()
+            reader = pop3(server, known)
+            assert reader.stat()[0] == 1
+            reader.quit()
+        assert "AUTHENTICATIONFAILED" in refused_imap(server, system_user, "wrong")
+        assert "[AUTH]" in refused_pop3(server, replace(system_user, name="nobody-here"), "wrong")
+        said = subprocess.run(
+            [MAA, "auth", "test", "--stdin", "--config", server.folder / "maa.toml", "sales"],
+            input=system_user.password.encode(),
+            capture_output=True,
+        )
+        shown = said.stdout.decode()
+        assert said.returncode == 0, shown + said.stderr.decode()
+        assert f"{len(SYSTEM_USER)} octets  b'{SYSTEM_USER}'" in shown and "b'OK'" in shown
+        assert f"accepted: {SYSTEM_USER}" in shown and system_user.password not in shown
+        daemon.kill()
+        stranger = replace(system_user, name=f"{SYSTEM_USER}@EXAMPLE.ORG")
+        assert "[UNAVAILABLE]" in refused_imap(server, stranger, system_user.password)
+        assert not server.faults()
+    finally:
+        server.stop()
+        daemon.kill()
