@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from maa.auth.penalties import THROTTLED_SECONDS
 from maa.conversation import CLOSE, SLOW, START_TLS, Peer
 from maa.imap import listing, table, updates
 from maa.imap.list_command import ListMailboxes
@@ -96,6 +97,22 @@ def test_R222_failed_logins_are_delayed_more_each_time(make_world: World) -> Non
     first, second, third = client.delays
     assert 0 < first < second < third
     assert client.closed
+
+
+def test_R222_who_guessed_before_waits_longer_and_is_then_not_heard(make_world: World) -> None:
+    world = make_world(logged_in=False, peer=PEERS["remote"])
+    penalties = world.authenticator.penalties
+    for number in range(21):
+        penalties.failed(PEERS["remote"].address, f"user{number}", "guess")
+    client = stranger(world, PEERS["tls"])
+    assert client.ask(b"a LOGIN joe wrong").startswith(b"a NO [AUTHENTICATIONFAILED] ")
+    assert client.delays.pop() > 1 + 5  # its own second, and what is left of the debt
+    for number in range(2):
+        penalties.failed(PEERS["remote"].address, f"more{number}", "guess")
+    for _ in range(5):
+        assert client.ask(b"a LOGIN joe secret").startswith(b"a NO [UNAVAILABLE] Too many ")
+    assert client.delays == [THROTTLED_SECONDS] * 5
+    assert not client.closed
 
 
 def test_R251_an_unreachable_source_is_no_wrong_password(make_world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from maa.auth.penalties import THROTTLED_SECONDS
 from maa.conversation import CLOSE
 from maa.pop3 import login, maildrop, transaction
 from maa.pop3.states import Pop3Settings
@@ -173,6 +174,18 @@ def test_R222_failed_logins_take_longer_and_longer_then_end_the_session(tmp_path
         client.ask(b"USER joe\r\nPASS wrong")
     assert [round(seconds) for seconds in client.delays] == [1, 2, 4]
     assert client.closed
+    world.close()
+
+
+def test_R222_an_address_that_guessed_is_not_heard(tmp_path: Path) -> None:
+    world = world_of(tmp_path, logged_in=False)
+    for number in range(24):
+        world.authenticator.penalties.failed("127.0.0.1", f"user{number}", "guess")
+    client = world.client()
+    client.output.clear()
+    for _ in range(4):
+        assert b"-ERR [SYS/TEMP] Too many failed" in client.ask(b"USER joe\r\nPASS secret")
+    assert client.delays == [THROTTLED_SECONDS] * 4
     world.close()
 
 
