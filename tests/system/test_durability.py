@@ -12,6 +12,7 @@ import os
 import poplib
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
@@ -117,6 +118,15 @@ def killed_again_and_again(
         clients = Clients(server, user, facts, deliver, rng)
         threads = clients.begin(shown)
         time.sleep(0.02 + 0.28 * rng.random())
+        if harm is None and len(server.processes()) > 2 and rng.random() < 0.5:
+            # The other worker lives, knows what it knew, and goes on beside what was left.
+            os.kill(rng.choice(server.processes()[1:]), signal.SIGKILL)
+            time.sleep(0.1 * rng.random())
+            clients.enough.set()
+            ended(threads)
+            assert not clients.wrong
+            shown = survey(server, user, facts)
+            continue
         server.kill()
         if harm is not None:
             # Deliveries go on: one may be waiting for what the start removes.
