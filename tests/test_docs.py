@@ -29,7 +29,7 @@ def document(name: str) -> str:
     return (ROOT / name).read_text("utf-8")
 
 
-INSIDE_AUTH = ("password-file", "app-passwords", "saslauthd", "names", "oauth")
+INSIDE_AUTH = ("password-file", "app-passwords", "saslauthd", "names", "oauth", "gssapi")
 
 
 def settings(section: Any) -> list[str]:

@@ -29,6 +29,7 @@ from typing import Final
 
 from maa.auth.app_passwords import AppPasswords
 from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled, NotAuthorised
+from maa.auth.kerberos import Kerberos
 from maa.auth.names import Names
 from maa.auth.penalties import Penalties
 from maa.auth.source import Serves, Source, Stored
@@ -66,6 +67,7 @@ class Authenticator:
         names: Names | None = None,
         app_passwords: AppPasswords | None = None,
         tokens: Tokens | None = None,
+        kerberos: Kerberos | None = None,
         mechanisms: Collection[bytes] = (AUTOMATIC,),
         proxies: Collection[str] = (),
         secret: Callable[[], bytes] | None = None,
@@ -82,6 +84,7 @@ class Authenticator:
         self._names = names or Names()
         self._apps = app_passwords
         self.tokens = tokens
+        self.kerberos = kerberos
         self.wanted = frozenset(mechanisms)
         self._proxies = frozenset(proxies)
         self._secret = cache(secret or partial(secrets.token_bytes, 32))

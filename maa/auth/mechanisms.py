@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from maa.auth import cram_md5, digest_md5, external, oauth, scram
+from maa.auth import cram_md5, digest_md5, external, kerberos, oauth, scram
 from maa.auth.sasl import Exchange, Malformed, text
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ MECHANISMS: Final[dict[bytes, Mechanism]] = {
     b"CRAM-MD5": Mechanism(cram_md5.exchange, secret="CRAM-MD5"),
     b"OAUTHBEARER": Mechanism(oauth.bearer, reveals=True, possible=oauth.possible),
     b"XOAUTH2": Mechanism(oauth.xoauth2, reveals=True, possible=oauth.possible),
+    b"GSSAPI": Mechanism(kerberos.exchange, possible=kerberos.possible),
     b"EXTERNAL": Mechanism(external.exchange, automatic=False, possible=external.possible),
     b"DIGEST-MD5": Mechanism(digest_md5.exchange, secret="DIGEST-MD5", automatic=False),
 }

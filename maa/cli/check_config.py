@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from maa.auth import kerberos
 from maa.auth.tokens import needed_library
 from maa.service import tls
 from maa.service.config import Config
@@ -29,20 +30,28 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     for remark in remarks(config):
         print(f"{arguments.file}: note: {remark}")
-    missing = needed_library(issuer_of(config.auth.oauth))
-    if missing is not None:
-        print(
-            f"{arguments.file}: auth.oauth.jwks: needs {missing}: pip install 'maa[oauth]'",
-            file=sys.stderr,
-        )
+    missing = missing_libraries(config)
+    for fault in missing:
+        print(f"{arguments.file}: {fault}", file=sys.stderr)
+    if missing:
         return 1
     if all(file.exists() for file in _tls_files(config).values()):
-        fault = tls.fault(config.tls)
-        if fault is not None:
-            print(f"{arguments.file}: tls: {fault}", file=sys.stderr)
+        unusable = tls.fault(config.tls)
+        if unusable is not None:
+            print(f"{arguments.file}: tls: {unusable}", file=sys.stderr)
             return 1
     print(f"{arguments.file}: no faults")
     return 0
+
+
+def missing_libraries(config: Config) -> list[str]:
+    """What a configured mechanism needs and is not installed."""
+    found = []
+    if (library := needed_library(issuer_of(config.auth.oauth))) is not None:
+        found.append(f"auth.oauth.jwks: needs {library}: pip install 'maa[oauth]'")
+    if config.auth.gssapi.keytab is not None and kerberos.missing():
+        found.append("auth.gssapi.keytab: needs gssapi: pip install 'maa[gssapi]'")
+    return found
 
 
 def _tls_files(config: Config) -> dict[str, Path]:

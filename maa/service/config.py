@@ -121,6 +121,14 @@ class Oauth:
 
 
 @dataclass(frozen=True, slots=True)
+class Gssapi:
+    """`[auth] gssapi.*`: Kerberos."""
+
+    keytab: Path | None = None
+    realm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Auth:
     """`[auth]`."""
 
@@ -132,6 +140,7 @@ class Auth:
     saslauthd: Saslauthd = field(default_factory=Saslauthd)
     names: Names = field(default_factory=Names)
     oauth: Oauth = field(default_factory=Oauth)
+    gssapi: Gssapi = field(default_factory=Gssapi)
 
 
 @dataclass(frozen=True, slots=True)

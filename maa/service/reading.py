@@ -25,6 +25,7 @@ from maa.service.config import (
     Auth,
     Config,
     Endpoint,
+    Gssapi,
     KeyPair,
     Limits,
     Listen,
@@ -379,7 +380,9 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "saslauthd": Saslauthd,
         "names": Names,
         "oauth": Oauth,
+        "gssapi": Gssapi,
     },
+    Gssapi: {"keytab": _path, "realm": _word},
     Oauth: {
         "claim": _word,
         "issuer": _word,

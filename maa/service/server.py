@@ -26,6 +26,7 @@ from maa import __version__
 from maa.auth.app_passwords import AppPasswords, seen_folder
 from maa.auth.credentials import Authenticator
 from maa.auth.installation import secret
+from maa.auth.kerberos import Kerberos
 from maa.auth.names import Names
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Ledgers, Penalties
@@ -302,7 +303,12 @@ def places_of(config: Config) -> MailPlaces:
 def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenticator:
     """Who checks passwords and knows users, as configured; `ledgers` say who guessed."""
     auth, names, issuer = config.auth, config.auth.names, issuer_of(config.auth.oauth)
-    limits = config.limits
+    gssapi, limits = config.auth.gssapi, config.limits
+    try:
+        tokens = Tokens(issuer) if issuer.jwks or issuer.introspection else None
+        kerberos = Kerberos(str(gssapi.keytab), gssapi.realm) if gssapi.keytab else None
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is missing: maa check-config says what needs it") from None
     free = Free(limits.failed_logins_per_address, limits.failed_logins_per_account, limits.exempt)
     return Authenticator(
         sources_of(config),
@@ -314,7 +320,8 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
             _text(names.virtual_users),
         ),
         app_passwords=AppPasswords(str(auth.app_passwords.path), seen_folder(str(config.state))),
-        tokens=Tokens(issuer) if issuer.jwks or issuer.introspection else None,
+        tokens=tokens,
+        kerberos=kerberos,
         mechanisms=wanted_mechanisms(auth.mechanisms),
         proxies=auth.proxies,
         secret=partial(secret, str(config.state)),

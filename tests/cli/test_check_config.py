@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,16 @@ def test_the_version_is_said(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"maa {__version__}\n"
+
+
+def test_a_mechanism_whose_library_is_missing_is_a_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("jwt", "gssapi"):
+        monkeypatch.setitem(sys.modules, name, None)
+    (tmp_path / "maa.toml").write_text(
+        GOOD + 'oauth.jwks = "jwks.json"\ngssapi.keytab = "keytab"\n'
+    )
+    assert main(["check-config", str(tmp_path / "maa.toml")]) == 1
+    said = capsys.readouterr().err
+    assert "auth.oauth.jwks: needs PyJWT" in said and "auth.gssapi.keytab: needs gssapi" in said

@@ -75,6 +75,8 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         oauth.introspection = "http://127.0.0.1:8080/introspect"
         oauth.client_id = "maa"
         oauth.secret_file = "secret"
+        gssapi.keytab = "keytab"
+        gssapi.realm = "EXAMPLE.ORG"
         saslauthd.socket = "/run/mux"
         saslauthd.realm = "example.org"
         [mail]
@@ -264,6 +266,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         .replace("\n# client_authorities =", "\nclient_authorities =")
         .replace("\n# names.", "\nnames.")
         .replace("\n# oauth.", "\noauth.")
+        .replace("\n# gssapi.", "\ngssapi.")
     )
     assert _keys(table) == _settings(Config())
 

@@ -23,6 +23,7 @@ PROGRAMS = (
     "fetchmail",
     "getmail",
     "gsasl",
+    "krb5kdc",
     "mail.local",
     "maildrop",
     "mbsync",

@@ -3,6 +3,7 @@
 set -eu
 
 PACKAGES="alpine ca-certificates curl dovecot-imapd dovecot-pop3d fetchmail getmail6 gsasl isync
+  krb5-admin-server krb5-kdc krb5-user libkrb5-dev gcc python3-dev libsasl2-modules-gssapi-mit
   liblockfile1 libsasl2-modules maildrop mutt neomutt offlineimap3 postfix procmail python3-venv
   sasl2-bin strace thunderbird"
 # Of another source where the machine has it.
