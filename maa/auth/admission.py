@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PASSWORD: Final = ""
 """No stored secret: the password itself, or somebody else's word."""
+OFFERED_MAX: Final = 16
+"""More lists than that come only of a password file that changes again and again."""
 FAILURES_MAX: Final = 3
 """Wrong passwords before the connection is closed (R222)."""
 FAILURE_SECONDS: Final = 1.0
@@ -58,7 +60,19 @@ class Admission:
 
     def mechanisms(self) -> tuple[bytes, ...]:
         """The SASL mechanisms offered on this connection as it is now (R214). Never blocks."""
-        private, serves = self.private, self.authenticator.serves()
+        authenticator, private = self.authenticator, self.private
+        serves = authenticator.serves()
+        # The same for every greeting; but EXTERNAL depends on the connection.
+        key = (private, self.peer.tls, serves)
+        found = authenticator.offered.get(key)
+        if found is None:
+            found = self._listed(private, serves)
+            if b"EXTERNAL" not in authenticator.wanted:
+                few = dict(list(authenticator.offered.items())[-OFFERED_MAX:])
+                authenticator.offered = {**few, key: found}
+        return found
+
+    def _listed(self, private: bool, serves: Serves) -> tuple[bytes, ...]:
         return tuple(
             name
             for name, one in MECHANISMS.items()

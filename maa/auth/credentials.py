@@ -83,6 +83,8 @@ class Authenticator:
         """For mechanisms that prove users without a password, too."""
         self._names = names or Names()
         self._apps = app_passwords
+        self.offered: dict[tuple[bool, bool, Serves], tuple[bytes, ...]] = {}
+        """What `Admission.mechanisms` found, by all that it depends on; replaced, never changed."""
         self.tokens = tokens
         self.kerberos = kerberos
         self.wanted = frozenset(mechanisms)
@@ -101,6 +103,8 @@ class Authenticator:
 
     def serves(self) -> Serves:
         """Which challenges the stored passwords of all sources answer. Never blocks."""
+        if len(self._sources) == 1:
+            return self._sources[0].serves()
         each = [source.serves() for source in self._sources]
         if not each:
             return Serves()
