@@ -9,7 +9,9 @@ password is refused.
 
 from __future__ import annotations
 
+import os
 import re
+import threading
 from functools import cache
 from typing import Any, Final
 
@@ -28,6 +30,8 @@ from maa.auth.schemes import (
 
 __all__ = ["PasswordTooLong", "UnknownHash", "ensure_known", "significant_octets", "verified"]
 
+# Half of the machine is for who is logged in: whoever guesses passwords would else have all of it.
+_AT_ONCE: Final = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))
 _SCHEME: Final = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 _libpass = cache(of_libpass)
 
@@ -41,10 +45,11 @@ def verified(stored: str, password: bytes, name: str = "") -> bool:
     scheme, hashed = _understood(stored)
     limit = scheme.octets(hashed)
     try:
-        if limit is None or len(password) <= limit:
-            return scheme.check(hashed, password, name)
-        # The work is done all the same, for the time it takes must not tell.
-        scheme.check(hashed, password[:limit], name)
+        with _AT_ONCE:
+            if limit is None or len(password) <= limit:
+                return scheme.check(hashed, password, name)
+            # The work is done all the same, for the time it takes must not tell.
+            scheme.check(hashed, password[:limit], name)
     except UnknownHash:
         raise
     except ValueError as error:
