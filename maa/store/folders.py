@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from maa.store import names
+from maa.store.directories import flush_directory
 from maa.store.errors import CannotChange, MailboxNotFound, NoSpace, of_system
-from maa.store.maildir import flush_directory
 
 _PARTS: Final = ("cur", "new", "tmp")
 _MAKING: Final = "..maa-new-"

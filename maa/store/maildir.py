@@ -13,37 +13,30 @@ open for writing, and under a name that may come again the date tells one messag
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import itertools
 import logging
 import os
 import re
-import socket
 import stat
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
 from maa.message.flags import NONE, Flags, from_letters, to_letters
 from maa.message.octets import SMALL
-from maa.store.errors import MessageGone, NoSpace, StoreError, Unavailable, of_system
+from maa.store.directories import flush_directory, rename_exclusively, store_error, translated
+from maa.store.errors import MessageGone, StoreError, Unavailable
+from maa.store.maildir_arriving import INFO, MaildirArriving, settled_place, unique_name
 from maa.store.maildirsize import Share, Weighed, deleted, named_octets, sized, unsized
 from maa.store.maildrop import Arrival, Maildrop, Removal, Scan
 from maa.store.writers import is_being_written, is_recent, is_whole
 
-_INFO = b":2,"
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_LINK = (errno.EXDEV, errno.EMLINK, errno.EPERM, errno.ENOTSUP)
-_AT_FDCWD = -100
-_RENAME_NOREPLACE = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 # Seconds, and microseconds behind an M, as qmail's successors name deliveries.
 _DELIVERED = re.compile(rb"[a-z]+/([0-9]{1,18})\.(?:[^:]*?M([0-9]{1,18}))?")
 _LOOKED_AT_MAX: Final = 1000
-_serial = itertools.count()
 _log = logging.getLogger(__name__)
 
 
@@ -67,7 +60,7 @@ class Maildir:
     @staticmethod
     def create(path: str) -> None:
         """Make the directories that are missing; Unavailable, NoSpace."""
-        with _translated(path):
+        with translated(path):
             for name in ("", "tmp", "new", "cur"):
                 with suppress(FileExistsError):
                     os.mkdir(os.path.join(path, name), 0o700)
@@ -81,7 +74,7 @@ class Maildir:
         places: list[bytes] = []
         # new before cur: a message that another program moves meanwhile is seen in one at least.
         for name in (b"new",) if arrivals_only else (b"new", b"cur"):
-            with _translated(self.path), os.scandir(self._root + name) as entries:
+            with translated(self.path), os.scandir(self._root + name) as entries:
                 prefix = name + b"/"
                 places += [
                     prefix + entry.name
@@ -92,11 +85,11 @@ class Maildir:
 
     def key(self, place: bytes) -> bytes:
         """The base name."""
-        return place[4:].partition(_INFO)[0]
+        return place[4:].partition(INFO)[0]
 
     def flags(self, place: bytes) -> Flags | None:
         """The flags of the suffix's letters; None where there is no suffix."""
-        _, found, letters = place.partition(_INFO)
+        _, found, letters = place.partition(INFO)
         return _shown(letters) if found else None
 
     def arrival_flags(self, place: bytes) -> Flags:
@@ -164,14 +157,14 @@ class Maildir:
 
     def wanted_place(self, place: bytes, flags: Flags) -> bytes:
         """In `cur`, with the flags' letters and whatever else the suffix had (R241)."""
-        base, _, info = place[4:].partition(_INFO)
+        base, _, info = place[4:].partition(INFO)
         letters, comma, rest = info.partition(b",")
         shown = to_letters(flags, letters.decode("latin-1")).encode("latin-1")
-        return b"cur/" + base + _INFO + shown + comma + rest
+        return b"cur/" + base + INFO + shown + comma + rest
 
     def rename(self, place: bytes, target: bytes) -> None:
         """Move a message to a free place; MessageGone when it is not there."""
-        with _translated(self.path):
+        with translated(self.path):
             rename_exclusively(self._root + place, self._root + target)
         if self._share is not None and deleted(place) != deleted(target):
             octets = self.octets((target,))[0]
@@ -182,11 +175,11 @@ class Maildir:
 
         Only where both are there: one that is renamed during a scan is seen twice.
         """
-        with _translated(self.path):
+        with translated(self.path):
             one, two = (os.lstat(self._root + each) for each in (place, other))
         if os.path.samestat(one, two):
             raise MessageGone(f"{self.path}: {place!r} and {other!r} are one message")
-        target = place[:4] + _unique_name() + place[4 + len(self.key(place)) :]
+        target = place[:4] + unique_name() + place[4 + len(self.key(place)) :]
         self.rename(place, target)
         return target
 
@@ -195,7 +188,7 @@ class Maildir:
         try:
             descriptor = os.open(self._root + place, _OPEN)
         except OSError as error:
-            raise _store_error(self.path, error) from error
+            raise store_error(self.path, error) from error
         status = os.fstat(descriptor)
         fault = "" if stat.S_ISREG(status.st_mode) else "not a regular file"
         if not fault and self._is_unfinished(descriptor, status):
@@ -296,7 +289,7 @@ class Maildir:
                 absent.add(place)
             except OSError as error:
                 kept.add(place)
-                last = _store_error(self.path, error)
+                last = store_error(self.path, error)
         return Removal(frozenset(absent), frozenset(kept), last)
 
     def arriving(self) -> MaildirArriving:
@@ -321,7 +314,7 @@ class Maildir:
             except FileNotFoundError:
                 continue
             except OSError as error:
-                raise _store_error(self.path, error) from error
+                raise store_error(self.path, error) from error
             settled.append(place)
         return settled
 
@@ -334,7 +327,7 @@ class Maildir:
     ) -> list[bytes]:
         """Places in `cur` with names of our own, and with the size where the source's has it."""
         return [
-            _place(sized(_unique_name(), named_octets(place)), shown)
+            settled_place(sized(unique_name(), named_octets(place)), shown)
             for shown, place in zip(flags, places, strict=True)
         ]
 
@@ -358,7 +351,7 @@ class Maildir:
         except OSError as error:
             if error.errno in _NO_LINK:
                 return False
-            raise _store_error(self.path, error) from error
+            raise store_error(self.path, error) from error
         return True
 
     def _copied(self, source: Maildrop, place: bytes, target: bytes) -> None:
@@ -387,10 +380,11 @@ class Maildir:
                 rename_exclusively(source._root + place, self._root + target)
             except OSError as error:
                 for back, taken in moves[:count]:
-                    rename_exclusively(self._root + taken, source._root + back)
+                    with translated(self.path):
+                        rename_exclusively(self._root + taken, source._root + back)
                 if error.errno == errno.EXDEV:
                     return False
-                raise _store_error(self.path, error) from error
+                raise store_error(self.path, error) from error
         if before and self._share is not None and source._share is not None:
             where = dict(moves)
             now = [(where[place], octets) for place, octets in before]
@@ -405,7 +399,7 @@ class Maildir:
 
     def stamp(self) -> tuple[int, ...]:
         """The modification times of `new` and `cur`, in nanoseconds."""
-        with _translated(self.path):
+        with translated(self.path):
             return tuple(os.stat(self._root + name).st_mtime_ns for name in (b"new", b"cur"))
 
     def flush(self, arrived: Iterable[bytes] | None = None) -> None:
@@ -415,97 +409,6 @@ class Maildir:
             flush_directory(self._root + name)
 
 
-class MaildirArriving:
-    """A message being written in `tmp` (R243)."""
-
-    def __init__(self, root: bytes, key: bytes | None = None) -> None:
-        """Create the file; NoSpace, Unavailable."""
-        self._key = key or _unique_name()
-        self._path = root + b"tmp/" + self._key
-        self._octets = 0
-        with _translated(os.fsdecode(root)):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(self._path, flags, 0o600)
-
-    def write(self, data: bytes) -> None:
-        """Add octets as they are (R120)."""
-        with _translated(os.fsdecode(self._path)):
-            left = memoryview(data)
-            self._octets += len(data)
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-
-    def finish(self, flags: Flags, internal_date: int | None) -> bytes:
-        """Wait until the octets are on the disk; the place it will have after `settle`."""
-        with _translated(os.fsdecode(self._path)):
-            if internal_date is not None:
-                os.utime(self._descriptor, (internal_date, internal_date))
-            os.fsync(self._descriptor)
-            os.close(self._descriptor)
-        self._descriptor = -1
-        return _place(sized(self._key, self._octets), flags)
-
-    def abort(self) -> None:
-        """Leave nothing behind."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
-
-
-def rename_exclusively(source: bytes, target: bytes) -> None:
-    """rename(2) that never replaces another file: two messages may have one name for a moment."""
-    if _libc.renameat2(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
-        return
-    code = ctypes.get_errno()
-    if code not in (errno.EINVAL, errno.ENOSYS):  # file systems that cannot do it, such as NFS
-        raise OSError(code, os.strerror(code), source)
-    os.link(source, target, follow_symlinks=False)
-    os.unlink(source)
-
-
-def flush_directory(path: bytes) -> None:
-    """Wait until a directory's entries are on the disk; Unavailable."""
-    with _translated(os.fsdecode(path)):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 @lru_cache(maxsize=4096)
 def _shown(letters: bytes) -> Flags:
     return from_letters(letters.decode("latin-1"))
-
-
-def _place(key: bytes, flags: Flags) -> bytes:
-    return b"cur/" + key + _INFO + to_letters(flags).encode("ascii")
-
-
-def _unique_name() -> bytes:
-    """A name no other delivery has: time, microseconds, process, serial number, host."""
-    now = time.time_ns()
-    host = socket.gethostname().replace("/", "\\057").replace(":", "\\072") or "localhost"
-    seconds, microseconds = now // 10**9, now // 1000 % 10**6
-    name = f"{seconds}.M{microseconds}P{os.getpid()}Q{next(_serial)}.{host}"
-    return name.encode("utf-8", "surrogateescape")
-
-
-@contextmanager
-def _translated(path: str) -> Iterator[None]:
-    """Turn the system's errors into the store's."""
-    try:
-        yield
-    except OSError as error:
-        raise _store_error(path, error) from error
-
-
-def _store_error(path: str, error: OSError) -> StoreError:
-    if isinstance(error, FileNotFoundError):
-        return MessageGone(f"{path}: not there")
-    found = of_system(error, path)
-    level = logging.WARNING if isinstance(found, NoSpace) else logging.ERROR
-    _log.log(level, "maildir %s: %s", path, error)
-    return found

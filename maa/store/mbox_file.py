@@ -20,9 +20,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from maa.store.directories import flush_directory
 from maa.store.errors import Damaged, LockTimeout, MessageGone, NoSpace, Unavailable, of_system
 from maa.store.locks import Locks, touch_dotlock
-from maa.store.maildir import flush_directory
 from maa.store.mbox_journal import Extent, Journal
 from maa.store.mbox_split import NotMbox
 from maa.store.mbox_table import Seen, Table

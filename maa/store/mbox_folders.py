@@ -20,9 +20,9 @@ from contextlib import suppress
 from typing import Final
 
 from maa.store import names
+from maa.store.directories import flush_directory, rename_exclusively
 from maa.store.errors import CannotChange, InvalidName, MailboxNotFound
 from maa.store.folders import Folder, Found, disk_errors, make_directories
-from maa.store.maildir import flush_directory, rename_exclusively
 from maa.store.mbox import Mbox
 
 _TRASH: Final = ".maa-trash-"

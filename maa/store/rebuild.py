@@ -17,9 +17,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from maa.store.directories import flush_directory
 from maa.store.errors import NewerIndex, StoreError, Unavailable
 from maa.store.identity import Identity
-from maa.store.maildir import flush_directory
 from maa.store.salvage import Contents, Kept, contents, write_index
 from maa.store.shared import Shared
 

@@ -19,10 +19,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from maa.store.directories import flush_directory
 from maa.store.errors import LockTimeout, NewerIndex, StoreError
 from maa.store.folders import disk_errors
 from maa.store.identity import Identity
-from maa.store.maildir import flush_directory
 from maa.store.schema import checked_schema, name_anew
 from maa.store.sqlite import Reader
 

@@ -25,6 +25,7 @@ from typing import Final
 from weakref import WeakMethod
 
 from maa.store import names
+from maa.store.directories import flush_directory
 from maa.store.errors import (
     CannotChange,
     MailboxNotFound,
@@ -37,7 +38,7 @@ from maa.store.hold import Hold
 from maa.store.index import MailboxRow
 from maa.store.ledger import Ledger
 from maa.store.listing import Listed, listed
-from maa.store.maildir import Maildir, flush_directory
+from maa.store.maildir import Maildir
 from maa.store.maildirsize import Share, Weighed
 from maa.store.maildrop import Maildrop
 from maa.store.maildrops import folders_of, maildrop_of

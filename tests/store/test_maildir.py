@@ -5,8 +5,9 @@ import pytest
 
 from maa.message.flags import ANSWERED, FLAGGED, SEEN
 from maa.message.octets import SMALL
+from maa.store.directories import rename_exclusively
 from maa.store.errors import MessageGone, Unavailable
-from maa.store.maildir import Maildir, rename_exclusively
+from maa.store.maildir import Maildir
 
 
 @pytest.fixture
