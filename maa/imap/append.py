@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 
 from maa.conversation import SLOW
 from maa.imap import hearing, oldname
+from maa.imap.arguments import upload
 from maa.imap.changes import check_writable, existing, into, note_gone
-from maa.imap.commands import Append, Replace, Upload, upload
+from maa.imap.commands import Append, Replace, Upload
 from maa.imap.frames import CHUNK_OCTETS
 from maa.imap.grammar import Cursor
 from maa.imap.message_sets import positions_of

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from maa.imap.commands import Command, status_items
+from maa.imap.arguments import status_items
+from maa.imap.commands import Command
 from maa.imap.grammar import Cursor
 from maa.imap.responses import ProtocolError, Refused
 
