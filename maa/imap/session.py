@@ -166,8 +166,8 @@ class Session:
         yield untagged(b"OK", code, name + b" maa is ready")
 
     def feed(self, data: bytes) -> None:
-        """Take octets; those between STARTTLS and the handshake are nobody's (R026)."""
-        if not self._handshaking:
+        """Take octets; those behind STARTTLS (R026) and behind the end are nobody's."""
+        if not (self._handshaking or type(self._state) is LoggedOut):
             self._frames.feed(data)
 
     def steps(self) -> Iterator[Step]:
@@ -398,10 +398,12 @@ class Session:
             yield done.then
 
     def _enter(self, state: State) -> None:
-        """The next state; at the end nothing is watched any more."""
+        """The next state; at the end nothing is watched, and what else was said is dropped."""
         watching = getattr(self._state, "watching", None)
-        if watching is not None and isinstance(state, LoggedOut):
-            watching.close()
+        if isinstance(state, LoggedOut):
+            self._frames.clear()
+            if watching is not None:
+                watching.close()
         self._state = state
 
     # Literals and the rest of a line

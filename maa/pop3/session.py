@@ -108,8 +108,8 @@ class Session:
         yield ok(b" ".join(filter(None, (name, b"maa is ready", connection.banner))))
 
     def feed(self, data: bytes) -> None:
-        """Take octets; those between STLS and the handshake are nobody's (R026)."""
-        if not self._handshaking:
+        """Take octets; those behind STLS (R026) and behind the end are nobody's."""
+        if not (self._handshaking or self._over):
             self._lines.feed(data)
 
     def steps(self) -> Iterator[Step]:
@@ -169,6 +169,7 @@ class Session:
     def _ended(self) -> Iterator[Step]:
         """Hear nothing more; `lost` gives back what is held."""
         self._over = True
+        self._lines.clear()
         yield CLOSE
 
     def _failed(self, answer: bytes, ends: bool) -> Iterator[Step]:
