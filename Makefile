@@ -7,8 +7,10 @@ READY := $(VENV)/.ready
 SHARED ?= ../shared
 WORK ?= /var/tmp/maa-bench
 PEERS ?= maa dovecot
+# For each of the readers that `make fuzz` tries.
+FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test system-test lint format bench bench-mbox prelogin soak coverage build clean
+.PHONY: help setup run test system-test lint format bench bench-mbox prelogin fuzz soak coverage build clean
 
 help:
 	@echo "make setup        the virtual environment in $(VENV)"
@@ -19,6 +21,7 @@ help:
 	@echo "make bench        $(PEERS) side by side, figures under $(WORK) (root)"
 	@echo "make bench-mbox   the same over a 1 GiB mbox"
 	@echo "make prelogin     what strangers cost: memory, and a client among hostile ones"
+	@echo "make fuzz         coverage-guided fuzzing, FUZZ_SECONDS for each of the readers"
 	@echo "make soak         the tests that hold or repeat for long (root)"
 	@echo "make coverage     what the tests reach"
 	@echo "make build        sdist and wheel in dist/"
@@ -76,6 +79,12 @@ bench-mbox: setup
 	cd $(SHARED) && MAA_PROJECT=$(CURDIR) $(PYTHON) $(CURDIR)/bench/mbox_1gib.py --work $(WORK) \
 	  $(foreach peer,$(PEERS),--peer $(peer))
 	cd $(SHARED) && $(PYTHON) -m bench.table $(WORK)/figures/figures.jsonl
+
+# atheris has wheels for some Pythons only, so it is no part of `dev`.
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[fuzz]'
+	for target in $$($(BIN)/python -c 'from tests.fuzz.targets import TARGETS; print(*TARGETS)'); do \
+	  nice $(BIN)/python -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; done
 
 soak: setup
 	$(BIN)/python -m pytest -m soak $(PYTEST_ARGS)

@@ -99,10 +99,7 @@ class Saslauthd(Source):
                 deadline = time.monotonic() + self._reply_seconds
                 connection.settimeout(self._reply_seconds)
                 connection.sendall(request)
-                (length,) = struct.unpack(">H", _received(connection, 2, deadline))
-                if not 2 <= length <= REPLY_OCTETS_MAX:
-                    raise AuthUnavailable(f"saslauthd at {self.path}: a reply of {length} octets")
-                return _received(connection, length, deadline)
+                return read_reply(connection, deadline)
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise AuthUnavailable(f"saslauthd at {self.path}: {reason}") from None
@@ -117,6 +114,14 @@ class Saslauthd(Source):
     def user(self, name: str) -> User:
         """The user of a name that saslauthd accepted."""
         return _system_user(name)
+
+
+def read_reply(connection: socket.socket, deadline: float) -> bytes:
+    """One string behind its length, by a moment of the monotonic clock; OSError."""
+    (length,) = struct.unpack(">H", _received(connection, 2, deadline))
+    if not 2 <= length <= REPLY_OCTETS_MAX:
+        raise ConnectionError(f"a reply of {length} octets")
+    return _received(connection, length, deadline)
 
 
 def _received(connection: socket.socket, octets: int, deadline: float) -> bytes:
