@@ -114,7 +114,9 @@ class Record:
     """None: hidden."""
 
 
-_HEAD: Final = re.compile(rb"([0-9]{2}):([0-9]{2}):([0-9]{2}\.[0-9]{6}) ([CS-]) ([0-9]+)( .*)?\n")
+_HEAD: Final = re.compile(
+    rb"([0-9]{2}):([0-9]{2}):([0-9]{2}\.[0-9]{6}) ([CS-]) ([0-9]{1,10})( .*)?\n"
+)
 
 
 def read_recording(data: bytes) -> Iterator[Record]:
