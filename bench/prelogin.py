@@ -28,7 +28,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from maa.auth.hashes import new_hash
+from maa.auth.new_hashes import new_hash
 from maa.service.demo import new_certificate
 
 SILENT = 490

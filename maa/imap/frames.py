@@ -8,12 +8,15 @@ consumed is dropped once a `feed`, not once a line.
 
 from __future__ import annotations
 
+import re
+
 from maa.imap.states import Line, Literal, LiteralChunk
 
 CHUNK_OCTETS = 65536
 LITERAL_MAX = 2**63
 """Beyond this a literal's size is no number that any server takes (RFC 9051 §4.3; R013)."""
 _DIGITS_MAX = 20
+_BLANK_LINES = re.compile(rb"(?:\r\n){2,}")
 _TAIL_OCTETS = 64
 """What is kept of the end of a line that is too long: enough for the literal it announces."""
 
@@ -79,7 +82,15 @@ class Framer:
             text, fault = self._joined(text), "the line is too long"
         if text[-1:] == b"}":
             return announced(text, fault)
+        if not text:
+            self._skip_blank_lines()
         return Line(text, None, fault)
+
+    def _skip_blank_lines(self) -> None:
+        """Of blank lines behind a blank one leave one: a GiB of them is a MiB of DEFLATE."""
+        match = _BLANK_LINES.match(self._buffer, self._start)
+        if match is not None:
+            self._start = self._searched = match.end() - 2
 
     def _chunk(self) -> LiteralChunk | None:
         size = min(self._literal_left, len(self._buffer) - self._start, CHUNK_OCTETS)

@@ -176,3 +176,16 @@ def test_framing_takes_linear_time_byte_by_byte() -> None:
         framer.feed(b"\r\n")
         assert framer.next() is not None
     assert time.process_time() - begun < 5
+
+
+def test_R004_blank_lines_without_end_take_no_time() -> None:
+    """Compressed they cost who sends them nothing."""
+    frames = Framer(1000)
+    heard = []
+    for _ in range(200):
+        frames.feed(b"\r\n" * 32768)
+        while (line := frames.next()) is not None:
+            heard.append(line)
+    frames.feed(b"a NOOP\r\n")
+    assert frames.next() == Line(b"a NOOP")
+    assert 2 <= len(heard) <= 400 and set(heard) == {Line(b"")}

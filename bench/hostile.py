@@ -1,0 +1,227 @@
+"""Oversized and hostile input: how long each takes, what memory, and how long others wait.
+
+    .venv/bin/python bench/hostile.py
+
+Starts a server of its own on loopback, with a mailbox of hostile messages. While one client says
+or asks for each, another says NOOP a hundred times a second. `make hostile` does it.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import tempfile
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from prelogin import Server, asked, connected
+
+from maa.auth.new_hashes import new_hash
+
+ANSWER_SECONDS = 60
+MIB = 1 << 20
+Client = socket.socket
+
+
+def messages() -> Iterator[tuple[str, bytes]]:
+    """Hostile messages, by what they are."""
+    part = b"--x\r\nContent-Type: text/plain\r\n\r\na\r\n"
+    mixed = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+    yield "20,000 MIME parts", mixed + part * 20_000 + b"--x--\r\n"
+    nested = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+        for n in range(20_000)
+    )
+    yield "20,000 nested MIME parts", nested
+    yield "100,000 addresses", b"To: " + b"a@b, " * 100_000 + b"c@d\r\n\r\nx\r\n"
+    yield "a header of 1 MiB", b"Subject: " + b"x" * MIB + b"\r\n\r\nx\r\n"
+    lines = b"".join(b"--b%d\r\n" % n for n in range(10_000))
+    yield "10,000 boundaries", mixed + lines + b"--x--\r\n"
+
+
+class Watched:
+    """What another client and the server go through meanwhile."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._steady = logged_in(server)
+        self.waits: list[float] = []
+        self.octets: list[int] = []
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        over = threading.Event()
+        self.waits, self.octets = [], [self._resident()]
+
+        def look() -> None:
+            while not over.is_set():
+                self.waits.append(asked(self._steady, b"n NOOP\r\n", b"n OK"))
+                self.octets.append(self._resident())
+                over.wait(0.01)
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _resident(self) -> int:
+        for line in Path(f"/proc/{self._server.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("the server is gone")
+
+    def told(self, name: str, seconds: float, answer: bytes) -> None:
+        ordered = sorted(self.waits)
+        grown = (max(self.octets) - self.octets[0]) / MIB
+        print(
+            f"| {name} | {seconds:.2f} s | {grown:.0f} MiB | {ordered[-1] * 1e3:.0f} ms"
+            f" | {answer[:60].decode('ascii', 'replace').strip()} |",
+            flush=True,
+        )
+
+
+def logged_in(server: Server, user: bytes = b"joe") -> Client:
+    client = connected(server.imap)
+    client.settimeout(ANSWER_SECONDS)
+    asked(client, b"", b"\r\n")
+    asked(client, b"a LOGIN %b secret\r\n" % user, b"a OK")
+    return client
+
+
+def said(client: Client, data: bytes, end: bytes) -> bytes:
+    """The last line of the answer; the end of the connection is one, too."""
+    thread = threading.Thread(target=_push, args=(client, data), daemon=True)
+    thread.start()
+    found = b""
+    with suppress(ConnectionError):
+        while end not in b"\r\n" + found or not found.endswith(b"\r\n"):
+            piece = client.recv(1 << 16)
+            if not piece:
+                break
+            found = found[-4096:] + piece
+    lines = found.splitlines()
+    return lines[-1] if lines else b"(closed)"
+
+
+def _push(client: Client, data: bytes) -> None:
+    with suppress(OSError):
+        client.sendall(data)
+
+
+def commands() -> Iterator[tuple[str, bool, bytes, bytes]]:
+    """Name, whether logged in, what is said, and how the answer ends."""
+    for known, when in ((False, "before login"), (True, "after login")):
+        yield f"a line of 10 MiB, {when}", known, b"x" * 10 * MIB + b"\r\n", b"\r\n"
+        yield f"a literal of 4 GiB, {when}", known, b"b LOGIN {4294967296}\r\n", b"\r\n"
+        yield f"one that is not asked for, {when}", known, b"b LOGIN {4294967296+}\r\n", b"\r\n"
+    deep = b"b SEARCH " + b"(" * 50_000 + b"ALL" + b")" * 50_000 + b"\r\n"
+    yield "50,000 nested parentheses", True, deep, b"\r\nb "
+
+
+def bomb(client: Client) -> bytes:
+    """A gibibyte of blank lines in a mebibyte of DEFLATE."""
+    asked(client, b"b COMPRESS DEFLATE\r\n", b"b OK")
+    packed = zlib.compressobj(9, wbits=-15)
+    data = b"".join(packed.compress(b"\r\n" * (MIB // 2)) for _ in range(1024))
+    data += packed.compress(b"c NOOP\r\n") + packed.flush()
+    unpacked = zlib.decompressobj(wbits=-15)
+    threading.Thread(target=_push, args=(client, data), daemon=True).start()
+    found = b""
+    with suppress(ConnectionError):
+        while b"c OK" not in found and (piece := client.recv(1 << 16)):
+            found += unpacked.decompress(piece)
+    return found or b"(closed)"
+
+
+def never_reading(client: Client) -> bytes:
+    """Asks for a hundred thousand answers and reads none."""
+    asked(client, b"b SELECT INBOX\r\n", b"\r\nb ")
+    client.settimeout(3)
+    with suppress(OSError):
+        client.sendall(b"c FETCH 1:* BODY.PEEK[]\r\n" * 100_000)
+    time.sleep(2)
+    return b"(held back)"
+
+
+def parallel_logins(server: Server, count: int) -> Callable[[Client], bytes]:
+    def log_in(_: Client) -> bytes:
+        threads = [
+            threading.Thread(target=lambda n=n: logged_in(server, b"u%d" % n).close())
+            for n in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return b"OK"
+
+    return log_in
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="maa-hostile-") as name:
+        folder = Path(name)
+        server = Server(folder, 1)
+        hashes = "".join(f"u{n}:{new_hash(b'secret')}\n" for n in range(50))
+        with open(folder / "passwd", "a") as file:
+            file.write(hashes)
+        new = folder / "joe" / "Maildir" / "new"
+        for part in ("new", "cur", "tmp"):
+            (new.parent / part).mkdir(parents=True, exist_ok=True)
+        names = []
+        for number, (what, data) in enumerate(messages(), 1):
+            names.append(what)
+            (new / f"{number}.M{number}.host").write_bytes(data)
+        try:
+            watched = Watched(server)
+            print("| what | answered after | memory | another client waits | answer |")
+            print("| --- | ---: | ---: | ---: | --- |")
+
+            def measure(what: str, client: Client, work: Callable[[Client], bytes]) -> None:
+                with watched.looking():
+                    time.sleep(0.3)
+                    begun = time.perf_counter()
+                    answer = work(client)
+                    seconds = time.perf_counter() - begun
+                watched.told(what, seconds, answer)
+                client.close()
+
+            for what, known, data, end in commands():
+                client = logged_in(server) if known else connected(server.imap)
+                client.settimeout(ANSWER_SECONDS)
+                if known:
+                    asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
+                else:
+                    asked(client, b"", b"\r\n")
+                measure(what, client, lambda c, d=data, e=end: said(c, d, e))
+            for number, what in enumerate(names, 1):
+                for items in (b"(ENVELOPE BODYSTRUCTURE)", b"BODY.PEEK[1.1.1.1.MIME]"):
+                    client = logged_in(server)
+                    asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
+                    line = b"b FETCH %d %b\r\n" % (number, items)
+                    label = f"{what}: {items.decode()}"
+                    measure(label, client, lambda c, d=line: said(c, d, b"\r\nb "))
+            client = logged_in(server)
+            asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
+            line = b"b SEARCH TEXT zzz\r\n"
+            measure("SEARCH TEXT in all of them", client, lambda c: said(c, line, b"\r\nb "))
+            measure("1 GiB in 1 MiB of DEFLATE", logged_in(server), bomb)
+            measure("100,000 answers not read", logged_in(server), never_reading)
+            measure(
+                "50 logins at once, Argon2id", connected(server.imap), parallel_logins(server, 50)
+            )
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    main()
