@@ -55,6 +55,7 @@ def replace(state: Selected, command: Replace) -> Answer:
     note_gone(state, (old,), "REPLACE")
     # Before the EXPUNGE, which the session tells (§4.3).
     yield untagged(b"OK", _appenduid(mailbox, uids), b"The replacement is there")
+    yield from oldname.told(state, command.mailbox)
     return Done(state, b"REPLACE completed")
 
 

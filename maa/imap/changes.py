@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from maa import audit
 from maa.conversation import SLOW
+from maa.imap import oldname
 from maa.imap.commands import Copy, Expunge, Store
 from maa.imap.enabling import condstore
 from maa.imap.mailboxes import opened
@@ -95,6 +96,7 @@ def copy(state: Selected, command: Copy) -> Answer:
     yield SLOW
     with into(target):
         copied = state.mailbox.copy(uids, target, state.account.quota.admission(target))
+    yield from oldname.told(state, command.mailbox)
     return Done(state, b"COPY completed", copyuid(copied))
 
 
@@ -112,6 +114,7 @@ def move(state: Selected, command: Copy) -> Answer:
         moved = state.mailbox.move(uids, target)
     note_gone(state, moved.sources, "MOVE", target)
     yield untagged(b"OK", copyuid(moved), b"Moved")
+    yield from oldname.told(state, command.mailbox)
     return Done(state, b"MOVE completed")
 
 

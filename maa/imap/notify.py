@@ -8,7 +8,17 @@ from collections.abc import Generator
 from dataclasses import replace
 
 from maa.conversation import SLOW
-from maa.imap.commands import Append, Command, Copy, Create, Expunge, Fetch, OnMailbox, Rename
+from maa.imap.commands import (
+    Append,
+    Command,
+    Copy,
+    Create,
+    Expunge,
+    Fetch,
+    OnMailbox,
+    Rename,
+    Replace,
+)
 from maa.imap.fetch import fetch
 from maa.imap.notify_command import Group, Notify, Which
 from maa.imap.responses import Refused, untagged
@@ -17,6 +27,7 @@ from maa.imap.updates import Telling, refreshed
 from maa.imap.watching import Overflow, Watching
 from maa.message.numbers import NumberSet
 from maa.store.errors import MailboxGone, StoreError
+from maa.store.names import key
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +53,7 @@ def notify(state: Authenticated | Selected, command: Notify) -> Answer:
 
 def _attend(watching: Watching, state: Authenticated | Selected) -> None:
     if isinstance(state, Selected):
-        watching.attend(None if watching.quiet else state.mailbox, state.view)
+        watching.attend(state.mailbox, state.view)
     else:
         watching.attend(None, None)
 
@@ -55,7 +66,9 @@ def quiet(state: Selected, command: Command) -> bool:
     watching = state.watching
     if watching is None or not watching.quiet:
         return False
-    own = isinstance(command, Expunge | Copy)
+    own = isinstance(command, Expunge | Copy | Replace) or (
+        isinstance(command, Append) and key(command.mailbox) == key(state.mailbox.name)
+    )
     return not own and not (isinstance(command, Notify) and command.groups)
 
 
@@ -68,7 +81,7 @@ def noted(state: Authenticated | Selected, command: Command) -> None:
         watching.done_by_client((command.mailbox,))
     elif isinstance(command, Rename):
         watching.done_by_client((command.old, command.new))
-    elif isinstance(command, Append | Copy) and isinstance(state, Selected):
+    elif isinstance(command, Append | Copy | Replace) and isinstance(state, Selected):
         watching.unfetched(state.view)
 
 

@@ -32,7 +32,7 @@ def to_be(state: User, name: str) -> str:
 
 def listed(account: Account, asked: str) -> Listed | None:
     """The mailbox that the client means, under the name that it has; may block."""
-    name = asked.removesuffix(account.separator)
+    name = _bare(account, asked)
     head, separator, rest = name.partition(account.separator)
     if head.upper() == INBOX:
         name = INBOX + separator + rest
@@ -53,23 +53,33 @@ def told(state: User, asked: str, old: str | None = None) -> Telling:
         found = listed(state.account, asked)
     except StoreError:
         return  # What the client asked for is done, and must not seem to have failed.
-    if found is not None and (found.name != asked or (old is not None and not _composed(old))):
+    if found is None:
+        return
+    differs = found.name != _bare(state.account, asked)
+    if differs or (old is not None and not _composed(old)):
         yield from line(state, found, asked if old is None else old)
 
 
 def gone(state: User, found: Listed | None, asked: str) -> Iterator[bytes]:
     """LIST of a mailbox, if any, that the client had deleted under another name (§6.3.5)."""
-    if found is not None and found.name != asked and not asked.isascii():
+    spelled = _bare(state.account, asked)
+    if found is not None and found.name != spelled and not asked.isascii():
         yield from line(state, found, asked, exists=False)
 
 
 def line(state: User, found: Listed, old: str, exists: bool = True) -> Iterator[bytes]:
     """LIST of a mailbox, with OLDNAME if it is called otherwise."""
+    old = _bare(state.account, old)
     shown_old = rendered_name(old, state.enabled.unicode)
     extra = b"" if old == found.name else b' ("OLDNAME" (%b))' % shown_old
     words = attributes(found) if exists else [b"\\NonExistent"]
     shown: Line = (found, parenthesised(words), extra)
     yield from lines(b"LIST", state, [shown])
+
+
+def _bare(account: Account, name: str) -> str:
+    """Without the separator at its end, which says nothing (R098)."""
+    return name.removesuffix(account.separator)
 
 
 def _composed(name: str) -> bool:

@@ -27,6 +27,8 @@ from maa.store.mailbox import Mailbox
 _HEADS_AT_ONCE: Final = 64
 _AHEAD_OCTETS: Final = 4 * render.PIECE_OCTETS
 """Of small messages so much is read before it is sent: changing threads takes time, too."""
+_WORK_OCTETS: Final = 2 << 20
+"""Of messages in memory so much is looked through before others may have the thread."""
 
 Value = bytes | range | tuple[int, bool, Decoded] | None
 """Octets that are ready, a range of the message, or decoded octets with their `Measure`."""
@@ -54,6 +56,8 @@ class OneByOne:
         self._fresh: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
         self._out: list[bytes] = []
         self._octets = 0
+        self._work = 0
+        """Octets looked through since the last SLOW, at most."""
         self._blocking = True
         """Since the last SLOW nothing was yielded: whatever comes next may block."""
 
@@ -127,7 +131,8 @@ class OneByOne:
             return
         structure = self._structures.get(uid)
         content = Content(wire, packed_parts(structure))
-        if self._plan.streams or not isinstance(wire, WireBytes):
+        in_memory = isinstance(wire, WireBytes) and wire.size * len(self._items) <= _AHEAD_OCTETS
+        if self._plan.streams or not in_memory:
             yield from self._item_by_item(number, uid, values, content)
         else:
             full = [
@@ -150,10 +155,13 @@ class OneByOne:
         plan = self._plan
         columns = (plan.items, plan.names, plan.kept_as, plan.sections, values)
         for item, name, kept_as, section, known in zip(*columns, strict=True):
-            if on_disk:
+            # One command may ask for hundreds of sections, each as long as the message.
+            if on_disk or self._octets >= _AHEAD_OCTETS or self._work >= _WORK_OCTETS:
                 yield from self._flush()
                 yield from self._slow()
             value: Value = known
+            if value is None:
+                self._work += wire.size
             if value is None and section is not None:
                 value = self._section(section, uid, content)
             elif value is None:
@@ -243,7 +251,7 @@ class OneByOne:
         """A few decoded octets, or what must be said of many and these; or only their number."""
         found = content.decoded(section)
         if found is None:
-            return None if section.size else b"NIL"
+            return b"0" if section.size else b"NIL"
         if found.short and not section.size:
             return render.binary(b"".join(found.pieces()))
         octets, nul = found.measured(uid, section.path, self._measures)
@@ -299,3 +307,4 @@ class OneByOne:
     def _slow(self) -> Iterator[Step]:
         yield SLOW
         self._blocking = True
+        self._work = 0

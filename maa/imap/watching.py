@@ -93,13 +93,14 @@ class Watching:
         self._wake()
 
     def attend(self, mailbox: Mailbox | None, view: View | None) -> None:
-        """This is the selected mailbox now."""
+        """This is the selected mailbox now: of it no STATUS is told, and nothing to the quiet."""
         if mailbox is self._attended:
             return
         self._unlisten(self._attended)
         self._attended = mailbox
         if mailbox is not None and view is not None:
-            mailbox.listen(self._poke)
+            if not self.quiet:
+                mailbox.listen(self._poke)
             self._fetched = view.snapshot.uidnext
 
     def unfetched(self, view: View) -> int:
@@ -283,7 +284,8 @@ class Watching:
             if any(self._tells(one, b"MailboxName", either) for one in (name, source)):
                 told[name] = source
         spelled = {key(name): name for name in new}
-        for name in before ^ subscribed:
+        sources = {key(source) for source in told.values() if source}  # OLDNAME tells of them
+        for name in (before ^ subscribed) - sources:
             if self._tells(name, b"SubscriptionChange", either):
                 told.setdefault(spelled.get(name, name), None)
         lines = [self._line(name, told[name]) for name in sorted(told) if key(name) not in own]

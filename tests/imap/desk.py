@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from maa.conversation import SLOW, Peer
-from maa.imap import commands
+from maa.imap import arguments
 from maa.imap import sort as sorting
 from maa.imap import thread as threading
 from maa.imap.fetch import fetch
@@ -20,10 +20,10 @@ from maa.store.view import View
 from store.boxes import Boxes
 
 HANDLERS: dict[str, tuple[Any, Any]] = {
-    "FETCH": (commands.fetch, fetch),
-    "UID FETCH": (commands.uid_fetch, fetch),
-    "SEARCH": (commands.search, search),
-    "UID SEARCH": (commands.uid_search, search),
+    "FETCH": (arguments.fetch, fetch),
+    "UID FETCH": (arguments.uid_fetch, fetch),
+    "SEARCH": (arguments.search, search),
+    "UID SEARCH": (arguments.uid_search, search),
     "SORT": (sorting.parse, sorting.sort),
     "UID SORT": (sorting.parse_by_uid, sorting.sort),
     "THREAD": (threading.parse, threading.thread),

@@ -1,6 +1,7 @@
 """FETCH over a real Maildir (RFC 3501 §6.4.5)."""
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -283,6 +284,27 @@ def test_R226_small_messages_are_sent_in_pieces(tmp_path: Path) -> None:
     answer = desk.ask(b"FETCH 1:* BODY.PEEK[]")
     assert answer.count(literal(wire(message))) == 30
     assert max(map(len, desk.pieces)) <= 2 * 65536
+
+
+@pytest.mark.parametrize(
+    "section",
+    [b"BODY.PEEK[HEADER.FIELDS.NOT (X%d)]", b"BODY.PEEK[HEADER.FIELDS (L X%d)]",
+     b"BINARY.PEEK[1]<%d.900000>", b"BODY.PEEK[TEXT]<%d.900000>"],
+)  # fmt: skip
+def test_R227_many_long_sections_of_one_message_are_not_all_in_memory(
+    tmp_path: Path, section: bytes
+) -> None:
+    long = b"L: " + b"x" * (SMALL // 3) + b"\n\n" + b"0123456789abcde\n" * (SMALL // 50)
+    desk = Desk(tmp_path, long)
+    items = b" ".join(section % number for number in range(60))
+    tracemalloc.start()
+    for _ in desk.started(b"FETCH 1 (%b)" % items):
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * SMALL
+    assert desk.ask(b"FETCH 1 (%b)" % items).count(b"<" if b"<" in section else b"HEADER") >= 60
+    assert desk.slow >= 10
 
 
 def test_a_fetch_that_is_abandoned_closes_its_files(tmp_path: Path) -> None:
