@@ -15,7 +15,7 @@ from typing import Final
 
 from maa.store.account import Account
 from maa.store.dead_locks import drop_dead_locks
-from maa.store.errors import StoreError, Unavailable
+from maa.store.errors import NotPermitted, StoreError, Unavailable
 from maa.store.folders import disk_errors, make_directories
 from maa.store.identity import Identity
 from maa.store.keeper import Keeper
@@ -85,6 +85,9 @@ class Accounts:
                     account = self._open(user)
                 except StoreError as error:
                     _log.error("user %s: the account cannot be opened: %s", user.name, error)
+                    if isinstance(error, NotPermitted):
+                        # Not the user's rights are wrong, but those of the files.
+                        raise Unavailable(str(error)) from error
                     raise
                 self._accounts[user.name] = account
             self._kept.touch(user.name, account)

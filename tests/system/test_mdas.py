@@ -18,7 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -234,8 +234,11 @@ class Site:
                 count = counted(wire.command(b"SELECT INBOX"), 0)
                 wire.send(b"i IDLE\r\n")
                 until = time.monotonic() + 5
+                wire.socket.settimeout(0.5)
                 while time.monotonic() < until and not self.over.is_set():
-                    count = counted([wire.line()], count)
+                    with suppress(TimeoutError):  # when all is over, nothing more happens
+                        count = counted([wire.line()], count)
+                wire.socket.settimeout(60)
                 wire.send(b"DONE\r\n")
                 count = counted(wire.until(b"i"), count)
                 lines = wire.command(b"SEARCH ALL")
