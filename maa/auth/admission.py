@@ -18,7 +18,7 @@ from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttle
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
-from maa.auth.restrictions import ensure_may
+from maa.auth.restrictions import ensure_may, is_near
 from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
 from maa.auth.source import Serves
 from maa.conversation import SLOW, Delay, Peer, Request
@@ -51,6 +51,8 @@ class Admission:
     """Where passwords may cross an unencrypted connection: never, loopback or always."""
     hostname: str = "localhost"
     """This server's, for challenges."""
+    tls_required: bool = False
+    """Without TLS nobody comes in, though a mechanism reveals nothing (`client_certificates`)."""
 
     @property
     def private(self) -> bool:
@@ -60,6 +62,8 @@ class Admission:
 
     def mechanisms(self) -> tuple[bytes, ...]:
         """The SASL mechanisms offered on this connection as it is now (R214). Never blocks."""
+        if self._barred:
+            return ()
         authenticator, private = self.authenticator, self.private
         serves = authenticator.serves()
         # The same for every greeting; but EXTERNAL depends on the connection.
@@ -72,6 +76,10 @@ class Admission:
                 authenticator.offered = {**few, key: found}
         return found
 
+    @property
+    def _barred(self) -> bool:
+        return self.tls_required and not self.peer.tls
+
     def _listed(self, private: bool, serves: Serves) -> tuple[bytes, ...]:
         return tuple(
             name
@@ -81,7 +89,9 @@ class Admission:
 
     def apop_offered(self) -> bool:
         """Whether the greeting announces APOP: wanted, and clear passwords are stored (R197)."""
-        return "PLAIN" in self._served(b"APOP", True, self.authenticator.serves())
+        return not self._barred and "PLAIN" in self._served(
+            b"APOP", True, self.authenticator.serves()
+        )
 
     def _offers(self, name: bytes, mechanism: Mechanism, serves: Serves) -> bool:
         """Whether it is wanted and can be checked, however private the connection is."""
@@ -101,7 +111,7 @@ class Admission:
 
     def by_password(self, name: str, password: str) -> Dialogue[User]:
         """LOGIN, or USER and PASS: in memory for a user known and warm."""
-        if not self.private:
+        if self._barred or not self.private:
             raise PrivacyRequired("passwords need TLS")
         try:
             return (yield from self.checked(name, password))
@@ -126,6 +136,8 @@ class Admission:
 
     def by_apop(self, banner: bytes, name: bytes, digest: bytes) -> Dialogue[User]:
         """POP3's APOP; `banner` is the timestamp of the greeting."""
+        if self._barred:
+            raise PrivacyRequired("a login needs TLS")
         try:
             return (yield from self._no_guess(apop(self, banner, name, digest)))
         except AuthError as error:
@@ -148,11 +160,11 @@ class Admission:
         self, name: str, password: str, authzid: str = ""
     ) -> Generator[Request, object, User]:
         """The user whose password this is, acting for `authzid`; AuthError."""
+        address = self.peer.address
         user = self.authenticator.remembered(name, password, self.service)
         try:
-            if user is None:
+            if user is None or not is_near(user, address):
                 yield SLOW
-                address = self.peer.address
                 user = self.authenticator.check(name, password, self.service, address)
             return (yield from self.admitted(user, authzid))
         except AuthError as error:
@@ -174,9 +186,11 @@ class Admission:
 
     def admitted(self, user: User, authzid: str = "") -> Generator[Request, object, User]:
         """Whom a user who proved who it is may act as, here and now; AuthError."""
-        if authzid not in ("", user.name):
-            yield SLOW
-            user = self.authenticator.acting(user, authzid)
+        ensure_may(user, self.peer, self.service, time.time())
+        if authzid in ("", user.name):
+            return user
+        yield SLOW
+        user = self.authenticator.acting(user, authzid)
         ensure_may(user, self.peer, self.service, time.time())
         return user
 

@@ -32,6 +32,7 @@ from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled
 from maa.auth.kerberos import Kerberos
 from maa.auth.names import Names
 from maa.auth.penalties import Penalties
+from maa.auth.restrictions import is_near
 from maa.auth.source import Serves, Source, Stored
 from maa.auth.tokens import Tokens
 from maa.user import User, usable_name
@@ -135,6 +136,8 @@ class Authenticator:
             stamps = self._stamps()
             octets = password.encode("utf-8", "surrogateescape")
             user = self._asked(self.account(name) or "", octets, service, address)
+            if not is_near(user, address):
+                raise BadCredentials("not from this network")
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
             if isinstance(error, BadCredentials):

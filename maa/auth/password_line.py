@@ -84,13 +84,13 @@ def _number(text: str) -> int | None:
     if not text:
         return None
     if not (text.isascii() and text.isdigit()) or int(text) >= 2**32 - 1:
-        raise ValueError(f"{text!r} is no uid or gid")
+        raise ValueError("the third or fourth field is no uid or gid")  # it may be of a password
     return int(text)
 
 
 def _home(text: str) -> str | None:
     if text and not text.startswith("/"):
-        raise ValueError(f"home {text!r} is no absolute path")
+        raise ValueError("the home is no absolute path")
     return text or None
 
 
@@ -123,4 +123,4 @@ def _extra(user: User, extra: str) -> tuple[User, bool, str]:
         return replace(user, restrictions=limits), False, ""
     if equals and value:
         return user, False, f"unknown key {written!r} is ignored; known: {' '.join(KEYS)} nologin"
-    raise ValueError(f"{extra!r} is not key=value")
+    raise ValueError("a word behind the shell is not key=value")

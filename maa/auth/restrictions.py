@@ -23,13 +23,21 @@ def ensure_may(user: User, peer: Peer, service: str, now: float) -> None:
     restrictions = user.restrictions
     if restrictions is None:
         return
-    if restrictions.networks and (peer.address or _THIS) not in restrictions.networks:
-        # Who stole a password learns nothing of it where it may not be used.
+    if not is_near(user, peer.address):
         raise BadCredentials("not from this network")
     if restrictions.services and service not in restrictions.services:
         raise Disabled("not by this protocol")
     if restrictions.expires is not None and now >= restrictions.expires:
         raise Expired("the account has expired")
+
+
+def is_near(user: User, address: str) -> bool:
+    """Whether the user may log in from this address.
+
+    Elsewhere the right password must look like a wrong one in all: who stole it learns nothing.
+    """
+    allowed = user.restrictions.networks if user.restrictions is not None else None
+    return not allowed or (address or _THIS) in allowed
 
 
 def networks(text: str) -> Networks:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import http.client
 import importlib
 import json
 import threading
@@ -75,6 +76,8 @@ class Tokens:
         found = claims.get(self._issuer.claim)
         if not isinstance(found, str) or not found:
             raise BadCredentials(f"the token has no {self._issuer.claim}")
+        if self._issuer.claim == "email" and claims.get("email_verified") is False:
+            raise BadCredentials("the issuer does not know whose address it is")
         scopes = claims.get("scope", "")
         if self.scope and self.scope not in str(scopes).split():
             raise BadCredentials(f"the token is not for {self.scope}")
@@ -200,7 +203,7 @@ def _answer(request: urllib.request.Request) -> bytes:
                 if len(data) > ANSWER_OCTETS_MAX or time.monotonic() > deadline:
                     raise AuthUnavailable(f"{request.host}: too much, or too slow")
             return data
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise AuthUnavailable(f"{request.host}: {reason}") from None
 

@@ -82,6 +82,13 @@ def remarks(config: Config) -> list[str]:
     if "saslauthd" in config.auth.sources:
         files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
     found += [f"{key}: {file} is not there" for key, file in files.items() if not file.exists()]
+    oauth = config.auth.oauth
+    if oauth.jwks or oauth.introspection:
+        found += [
+            f"auth.oauth.{key}: not set, so tokens {whose} are taken"
+            for key, whose in (("issuer", "of any issuer"), ("audience", "for other services"))
+            if not getattr(oauth, key)
+        ]
     if config.tls.plaintext_login == "always":
         found.append("tls.plaintext_login: passwords may cross the network unencrypted")
     return found

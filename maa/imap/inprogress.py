@@ -50,7 +50,8 @@ def _line(tag: bytes, working: Working | None) -> bytes:
     named = b"NIL" if b"]" in tag else string(tag)
     if working is None:
         return untagged(b"OK", b"INPROGRESS (%b NIL NIL)" % named, b"Still at work")
-    done = min(working.done, working.goal - 1)
-    percent = 100 * done // working.goal
-    code = b"INPROGRESS (%b %d %d)" % (named, done, working.goal)
+    goal = max(working.goal, 1)
+    done = min(working.done, goal - 1)
+    percent = 100 * done // goal
+    code = b"INPROGRESS (%b %d %d)" % (named, done, goal)
     return untagged(b"OK", code, b"Still at work, %d%% is done" % percent)

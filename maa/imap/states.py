@@ -40,6 +40,8 @@ class ImapSettings:
     """There is a certificate, so STARTTLS can be offered."""
     plaintext_login: str = "loopback"
     """Where passwords may cross an unencrypted connection: never, loopback or always."""
+    tls_required: bool = False
+    """Nobody logs in without TLS, by whatever mechanism."""
     append_limit_octets: int = 512 << 20
     """The largest message APPEND takes (R123)."""
     login_seconds: float = 60
@@ -76,7 +78,12 @@ class Connection:
         """Where the client may come in."""
         settings = self.settings
         return Admission(
-            self.authenticator, self.peer, SERVICE, settings.plaintext_login, settings.hostname
+            self.authenticator,
+            self.peer,
+            SERVICE,
+            settings.plaintext_login,
+            settings.hostname,
+            settings.tls_required,
         )
 
 

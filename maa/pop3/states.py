@@ -34,6 +34,8 @@ class Pop3Settings:
     """There is a certificate, so STLS can be offered."""
     plaintext_login: str = "loopback"
     """Where passwords may cross an unencrypted connection: never, loopback or always."""
+    tls_required: bool = False
+    """Nobody logs in without TLS, by whatever mechanism."""
     login_seconds: float = 60
     """Silence allowed before login."""
     idle_seconds: float = 600
@@ -60,7 +62,12 @@ class Connection:
         """Where the client may come in."""
         settings = self.settings
         return Admission(
-            self.authenticator, self.peer, SERVICE, settings.plaintext_login, settings.hostname
+            self.authenticator,
+            self.peer,
+            SERVICE,
+            settings.plaintext_login,
+            settings.hostname,
+            settings.tls_required,
         )
 
 

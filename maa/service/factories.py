@@ -71,7 +71,7 @@ class Factories:
             )
         if clients == "required":
             # Who did not begin TLS showed no certificate.
-            settings = replace(settings, plaintext_login="never")
+            settings = replace(settings, plaintext_login="never", tls_required=True)
         made = cast(Callable[..., PumpFactory], imap_factory if imap else pop3_factory)(
             *(self.sessions, self.accounts, self.authenticator, settings),
             rawlogs=self.rawlogs,

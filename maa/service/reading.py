@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from twisted.internet import endpoints
 
@@ -292,10 +293,19 @@ def _word(value: Any, folder: Path) -> str:
 
 def _address(value: Any, folder: Path) -> str:
     """Of a web service: who listens on the way there could let anybody in."""
-    allowed = ("https://", "http://localhost", "http://127.0.0.1", "http://[::1]")
-    if value != "" and not (isinstance(value, str) and value.startswith(allowed)):
+    if value != "" and not (isinstance(value, str) and _is_safe(value)):
         raise _Bad("an address that begins with https:// (on this machine http:// too)")
     return str(value)
+
+
+def _is_safe(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        here = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    except ValueError:
+        return False
+    plain = parts.scheme == "http" and here
+    return (plain or parts.scheme == "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def _keys(value: Any, folder: Path) -> str:

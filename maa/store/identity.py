@@ -81,6 +81,10 @@ class Identity:
     def of(cls, user: User) -> Identity:
         """The identity for work on a user's mail; may ask the system's user database."""
         uid = os.geteuid() if user.uid is None else user.uid
+        if os.geteuid() and not (uid and user.gid != 0):
+            # Privileges were shed, and no login gives them back.
+            _log.error("user %s: the mail of root is not served", user.name)
+            raise Unavailable("root's identity is never taken")
         if user.gid is not None:
             return cls(uid, user.gid)
         if user.uid is None or user.uid == os.geteuid():

@@ -72,7 +72,7 @@ def _v1(data: bytes) -> Header | None:
         raise NoHeader("it has no valid addresses") from None
     if max(map(int, ports)) > _PORT_MAX:
         raise NoHeader("it has no valid ports")
-    return Header(end + 1, str(host), int(ports[0]))
+    return Header(end + 1, _plain(host), int(ports[0]))
 
 
 def _v2(data: bytes) -> Header | None:
@@ -93,4 +93,9 @@ def _v2(data: bytes) -> Header | None:
         raise NoHeader(f"it has {octets} octets for addresses of the family {family:#x}")
     host = kind(data[_V2_HEAD.size : _V2_HEAD.size + size])
     (port,) = struct.unpack_from("!H", data, _V2_HEAD.size + 2 * size)
-    return Header(end, str(host), port)
+    return Header(end, _plain(host), port)
+
+
+def _plain(host: IPv4Address | IPv6Address) -> str:
+    """As `maa.networks.plain`: balancers that listen by IPv6 show IPv4 clients mapped."""
+    return str(getattr(host, "ipv4_mapped", None) or host)

@@ -15,7 +15,7 @@ from maa.auth.errors import AuthError, BadCredentials, Throttled
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Penalties
-from maa.auth.sasl import HEAR
+from maa.auth.sasl import HEAR, PrivacyRequired
 from maa.auth.saslauthd import Saslauthd
 from tests.auth.exchanges import PEER, Desk
 
@@ -81,6 +81,21 @@ def test_R197_apop_needs_clear_passwords(
     desk = Desk(tmp_path, passwords, mechanisms=mechanisms)
     desk.authenticator.load()
     assert desk.admission.apop_offered() is apop
+
+
+def test_where_tls_is_required_nobody_comes_in_without(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, "joe:{PLAIN}x\n", CLEAR)
+    desk.authenticator.load()
+    desk.authenticator.wanted |= {b"APOP"}
+    assert desk.admission.mechanisms() and desk.admission.apop_offered()
+    strict = replace(desk.admission, tls_required=True, plaintext_login="always")
+    assert strict.mechanisms() == () and not strict.apop_offered()
+    logins = [strict.by_mechanism(name, None) for name in sorted(SCRAM | {b"CRAM-MD5", b"PLAIN"})]
+    logins += [strict.by_apop(b"<1@x>", b"joe", b"0" * 32), strict.by_password("joe", "x")]
+    for login in logins:
+        with pytest.raises(PrivacyRequired):
+            next(login)
+    assert replace(strict, peer=PEER).mechanisms()
 
 
 def refused(desk: Desk, password: str) -> AuthError:

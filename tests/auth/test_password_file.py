@@ -84,10 +84,13 @@ def test_a_user_who_may_not_log_in_hears_so_only_with_the_password(path: Path) -
         ("joe:", "no password"),
         ("joe:secret", "{PLAIN}"),
         ("joe:{RPA}x", "unknown scheme {RPA}"),
-        ("joe:{PLAIN}x:one", "'one' is no uid or gid"),
-        ("joe:{PLAIN}x:1:-1", "'-1' is no uid or gid"),
+        ("joe:{PLAIN}x:one", "is no uid or gid"),
+        ("joe:{PLAIN}x:1:-1", "is no uid or gid"),
         ("joe:{PLAIN}x:1:4294967295", "no uid or gid"),
         ("joe:{PLAIN}x:1:1::home/joe", "no absolute path"),
+        ("joe:{PLAIN}se:secret", "no uid or gid"),
+        ("joe:{PLAIN}a:1:1:b:part", "no absolute path"),
+        ("joe:{PLAIN}a:1:1:b:/c:d:part", "not key=value"),
         ("joe:{PLAIN}x::::::inbox", "not key=value"),
         ("joe:{PLAIN}x::::::inbox=", "not key=value"),
     ],
@@ -99,6 +102,7 @@ def test_a_damaged_line_is_reported_and_stops_its_user_only(
     (found,) = source.faults()
     assert found.line == 2
     assert fault in found.text
+    assert "secret" not in found.text and "part" not in found.text  # of a password with colons
     assert source.check("ann", b"x", "imap") == User("ann")
     assert source.check("bob", b"x", "imap") == User("bob")
     with pytest.raises(AuthUnavailable, match="line 2"):

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from maa.auth import restrictions
-from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled, Expired, NotAuthorised
+from maa.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    BadCredentials,
+    Disabled,
+    Expired,
+    NotAuthorised,
+)
+from maa.auth.penalties import Free, Penalties
 from maa.auth.restrictions import ensure_may
 from maa.user import Restrictions, User
 from tests.auth.exchanges import PEER, Desk
@@ -78,6 +86,35 @@ def test_a_login_is_restricted_also_when_it_is_remembered(tmp_path: Path) -> Non
     desk.admission = elsewhere
     with pytest.raises(BadCredentials):
         desk.played(b"PLAIN", b"\0joe\0secret")
+
+
+def test_R033_the_right_password_from_a_forbidden_network_is_a_guess(tmp_path: Path) -> None:
+    penalties = Penalties(free=Free(per_address=2, per_account=1))
+    passwords = "joe:{PLAIN}secret::::::allow_nets=198.51.100.0/24\n"
+    desk = Desk(tmp_path, passwords, penalties=penalties)
+    waits = []
+    for password in ("a", "b", "c", "secret"):
+        with pytest.raises(BadCredentials) as caught:
+            desk.played(b"PLAIN", f"\0joe\0{password}".encode())
+        waits.append(caught.value.wait_seconds)
+        assert caught.value.spent_seconds > 0
+    assert 0 < waits[-2] <= waits[-1]
+    # Nor when it has been remembered at the place where it is allowed.
+    near = Desk(tmp_path, passwords, replace(PEER, address="198.51.100.1"), penalties=Penalties())
+    near.played(b"PLAIN", b"\0joe\0secret")
+    near.admission = replace(near.admission, peer=PEER)
+    with pytest.raises(BadCredentials) as first:
+        near.played(b"PLAIN", b"\0joe\0secret")
+    assert first.value.spent_seconds > 0
+
+
+@pytest.mark.parametrize(
+    "limit", ["allow_nets=198.51.100.0/24", "protocols=pop3", "expires=2020-01-01"]
+)
+def test_what_holds_for_a_proxy_holds_when_it_acts_for_others(tmp_path: Path, limit: str) -> None:
+    desk = Desk(tmp_path, f"joe:{{PLAIN}}a\nadmin:{{PLAIN}}b::::::{limit}\n", proxies=("admin",))
+    with pytest.raises(AuthError):
+        desk.played(b"PLAIN", b"joe\0admin\0b")
 
 
 def test_R032_a_proxy_may_act_for_others_and_nobody_else(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 import urllib.parse
@@ -209,6 +210,28 @@ def test_R251_an_issuer_that_does_not_answer_has_refused_nobody(
         Tokens(Issuer(introspection=web.url)).name("opaque")
     with pytest.raises(AuthUnavailable):
         Tokens(Issuer(introspection="http://127.0.0.1:1")).name("opaque")
+
+
+def test_R251_an_issuer_that_speaks_no_http_has_refused_nobody() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1 << 16)
+                connection.sendall(b"* OK this is IMAP\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(AuthUnavailable):
+            Tokens(Issuer(introspection=f"http://127.0.0.1:{server.getsockname()[1]}")).name("x")
+        thread.join(10)
+
+
+def test_an_address_that_the_issuer_has_not_verified_is_nobodys(tokens: Tokens) -> None:
+    assert tokens.name(token(email_verified=True)) == "joe"
+    with pytest.raises(BadCredentials):
+        tokens.name(token(email_verified=False))
 
 
 def test_a_key_set_at_an_address_is_asked_for_once(web: Web) -> None:

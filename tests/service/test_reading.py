@@ -181,6 +181,18 @@ def test_a_table_where_a_value_belongs_is_a_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["http://x.example/k", "http://localhost.evil.example/k", "http://127.0.0.1.evil.example/k",
+     "http://localhost@evil.example/k", "https://", "https://a@b/k", "http://[::1/k", "ftp://localhost/"],
+)  # fmt: skip
+def test_an_issuer_on_the_way_to_whom_others_listen_is_a_fault(
+    address: str, tmp_path: Path
+) -> None:
+    text = f'{MINIMAL}[auth]\noauth.introspection = "{address}"\n'
+    assert any(line.startswith("auth.oauth.introspection: ") for line in faults(tmp_path, text))
+
+
+@pytest.mark.parametrize(
     "endpoint", ["tcp", "tcp:notaport:x=1", "tcp:99999", "tcp6:-1", "nonsense:1", ""]
 )
 def test_a_bad_endpoint_is_a_fault(endpoint: str, tmp_path: Path) -> None:

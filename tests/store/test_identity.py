@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 import threading
@@ -188,8 +189,18 @@ def test_a_user_without_ids_is_the_process() -> None:
     assert Identity.of(User("joe", uid=os.geteuid())) == Identity.own()
 
 
+@pytest.mark.parametrize(
+    "user", [User("root", uid=0), User("joe", uid=0, gid=7), User("joe", uid=7, gid=0)]
+)
+def test_who_is_not_root_never_becomes_root(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(Unavailable):
+        Identity.of(user)
+
+
 def test_a_users_group_is_the_systems_when_none_is_given() -> None:
-    assert Identity.of(User("joe", uid=0)).gid == 0
+    assert Identity.of(User("joe", uid=os.geteuid())).gid == os.getegid()
+    assert Identity.of(User("joe", uid=1)).gid == pwd.getpwuid(1).pw_gid
     assert Identity.of(User("joe", uid=12345, gid=7)) == Identity(12345, 7)
     with pytest.raises(Unavailable):
         Identity.of(User("joe", uid=3999999))

@@ -81,11 +81,13 @@ def test_maildrop_and_maa_count_alike_whoever_adds_and_removes(
     assert maildrop.counts()[1] == 6
 
     client.copy("1:2", "Archive")
-    assert client.uid("MOVE", "3", "Archive")[0] == "OK"
+    # Not 1 to 5, where other tests had mail in this INBOX before.
+    uids = client.uid("SEARCH", "ALL")[1][0].decode().split()
+    assert client.uid("MOVE", uids[2], "Archive")[0] == "OK"
     assert maildrop.counts() == maildrop.recounted()
     assert maildrop.counts()[1] == 8
     # What is in Trash, or marked as deleted, counts for maildrop no more.
-    assert client.uid("MOVE", "4", "Trash")[0] == "OK"
+    assert client.uid("MOVE", uids[3], "Trash")[0] == "OK"
     client.store("1", "+FLAGS", r"\Deleted")
     client.check()
     wait(lambda: maildrop.counts()[1] == 6)

@@ -26,7 +26,14 @@ IPV6 = (
     + socket.inet_pton(socket.AF_INET6, "2001:db8::1")
     + b"\xc8\x22\x00\x8f"
 )
+MAPPED = (
+    socket.inet_pton(socket.AF_INET6, "::ffff:203.0.113.7")
+    + socket.inet_pton(socket.AF_INET6, "::ffff:192.0.2.1")
+    + b"\xc8\x22\x00\x8f"
+)
 RIGHT = [
+    (b"PROXY TCP6 ::ffff:203.0.113.7 ::ffff:192.0.2.1 51234 143\r\n", "203.0.113.7", 51234),
+    (v2(0x21, 0x21, MAPPED), "203.0.113.7", 51234),
     (V1, "203.0.113.7", 51234),
     (b"PROXY TCP6 2001:db8::7 2001:db8::1 51234 143\r\n", "2001:db8::7", 51234),
     (b"PROXY UNKNOWN\r\n", "", 0),
