@@ -109,7 +109,9 @@ class Tokens:
             for again in (False, True):
                 self._fetch(again)
                 keys = self._keys.keys
-                fitting = [one for one in keys if one.key_id == wanted or len(keys) == 1]
+                fitting = [one for one in keys if one.key_id == wanted]
+                if not fitting and len(keys) == 1 and (wanted is None or keys[0].key_id is None):
+                    fitting = keys
                 if fitting:
                     return fitting[0]
         raise BadCredentials("the token's key is not known")

@@ -14,7 +14,6 @@ from maa.auth.errors import AuthError, AuthUnavailable
 from maa.auth.refusals import note_login
 from maa.auth.sasl import (
     HEAR,
-    Cancelled,
     Dialogue,
     Malformed,
     NotOffered,
@@ -89,7 +88,7 @@ def _entered(state: Authorization, dialogue: Dialogue[User], mechanism: str) -> 
         known = yield from _spoken(dialogue)
     except PrivacyRequired:
         raise Refused(_NEED_TLS) from None
-    except (Cancelled, NotOffered) as error:
+    except NotOffered as error:
         raise Refused(str(error)) from None
     except Malformed as error:
         raise Mistake(str(error)) from None

@@ -16,6 +16,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+import maa.auth.tokens
 from maa.auth.errors import AuthUnavailable, BadCredentials, NotAuthorised
 from maa.auth.mechanisms import MECHANISMS
 from maa.auth.sasl import Malformed
@@ -240,6 +241,18 @@ def test_a_key_set_at_an_address_is_asked_for_once(web: Web) -> None:
     for _ in range(3):
         assert tokens.name(token()) == "joe"
     assert [asked[0] for asked in web.asked] == ["/keys"]
+
+
+def test_a_key_set_of_one_key_may_be_replaced(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maa.auth.tokens, "ASK_AGAIN_SECONDS", 0.0)
+    published = [public(KEY, "one")]
+    web.answer = lambda body: (200, json.dumps({"keys": published}).encode())
+    tokens = Tokens(Issuer(jwks=f"{web.url}/keys"))
+    assert tokens.name(token()) == "joe"
+    published[:] = [public(OTHER, "two")]
+    assert tokens.name(token(OTHER, "two", "ES256")) == "joe"
+    with pytest.raises(BadCredentials):
+        tokens.name(token())
 
 
 # --- the mechanisms

@@ -177,6 +177,15 @@ def test_R222_failed_logins_take_longer_and_longer_then_end_the_session(tmp_path
     world.close()
 
 
+def test_R222_who_only_begins_to_log_in_is_sent_away(tmp_path: Path) -> None:
+    client = (world := world_of(tmp_path, logged_in=False)).client()
+    for _ in range(5):
+        assert not client.closed
+        assert b"-ERR" in client.ask(b"AUTH PLAIN\r\n*")
+    assert client.closed
+    world.close()
+
+
 def test_R222_an_address_that_guessed_is_not_heard(tmp_path: Path) -> None:
     world = world_of(tmp_path, logged_in=False)
     for number in range(24):
