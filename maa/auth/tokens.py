@@ -32,6 +32,9 @@ ALGORITHMS: Final = (
 ANSWER_OCTETS_MAX: Final = 1 << 20
 ANSWER_SECONDS: Final = 10.0
 ASK_AGAIN_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 5.0
+"""An issuer that did not answer in time is not waited for again for so long."""
+SLOW_SECONDS: Final = 1.0
 LEEWAY_SECONDS: Final = 30
 """How far clocks may differ."""
 
@@ -65,6 +68,7 @@ class Tokens:
         self._keys: Any = None
         self._stamp: Hashable = None
         self._asked = -ASK_AGAIN_SECONDS
+        self._silent_until = 0.0
 
     def name(self, token: str) -> str:
         """The login name that the token stands for; BadCredentials, AuthUnavailable. May block."""
@@ -131,7 +135,7 @@ class Tokens:
         if self._keys is not None and (not again or moment - self._asked < ASK_AGAIN_SECONDS):
             return
         self._asked = moment
-        self._keys = self._set(_answer(urllib.request.Request(where)))
+        self._keys = self._set(self._answer(urllib.request.Request(where)))
 
     def _set(self, data: bytes) -> Any:
         try:
@@ -150,7 +154,7 @@ class Tokens:
             pair = f"{urllib.parse.quote(issuer.client_id)}:{urllib.parse.quote(self._secret())}"
             request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
         try:
-            claims = json.loads(_answer(request))
+            claims = json.loads(self._answer(request))
         except ValueError:
             claims = None
         if not isinstance(claims, dict) or not isinstance(claims.get("active"), bool):
@@ -173,6 +177,19 @@ class Tokens:
         expires = claims.get("exp")
         if isinstance(expires, int | float) and expires + LEEWAY_SECONDS < time.time():
             raise BadCredentials("the token has expired")
+
+    def _answer(self, request: urllib.request.Request) -> bytes:
+        """What the issuer says; while it is silent, not every login waits for it anew."""
+        begun = time.monotonic()
+        if begun < self._silent_until:
+            raise AuthUnavailable(f"{request.host}: did not answer a moment ago")
+        try:
+            return _answer(request)
+        except AuthUnavailable:
+            now = time.monotonic()
+            if now - begun > SLOW_SECONDS:
+                self._silent_until = now + SILENT_SECONDS
+            raise
 
     def _secret(self) -> str:
         if not self._issuer.secret_file:

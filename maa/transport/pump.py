@@ -374,7 +374,7 @@ class Pump:
         sessions.counters.slow_steps += 1
         assert self._conversation is not None
         if self._stranger:
-            sessions.login_lane.put(self._work)
+            sessions.login_lane.put(self._work, sessions.neighbours(self.address))
         else:
             sessions.user_lane.put(self._work, self._conversation.owner)
 

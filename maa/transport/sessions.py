@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred
 
 from maa.conversation import CROWDED
-from maa.networks import NOWHERE, Networks
+from maa.networks import NOWHERE, Networks, neighbourhood
 from maa.transport.lanes import Lane
 from maa.transport.reactor import Clock
 from maa.transport.wheel import Wheel
@@ -153,8 +153,11 @@ class Sessions:
         """Run a callable with its arguments on the reactor thread."""
         self.limits = limits or Limits()
         self.user_lane = user_lane or Lane("user", 8)
-        self.login_lane = login_lane or Lane("login", 4)
-        """Strangers' own threads: a flood of logins does not slow who is in (THREATS 1)."""
+        self.login_lane = login_lane or Lane("login", 8)
+        """Strangers' own threads: a flood of logins does not slow who is in (THREATS 1).
+
+        Nor does one from a few addresses, or a source that does not answer, take all of them.
+        """
         self.wheel = Wheel(clock, self.seconds)
         self.counters = Counters()
         self.pumps: set[Pump] = set()
@@ -194,6 +197,10 @@ class Sessions:
         self.pumps.add(pump)
         strangers.add(pump, address)
         return True
+
+    def neighbours(self, address: str) -> str | None:
+        """Who has a share of the login lane together; None: many are behind this address."""
+        return None if address in self.limits.exempt else neighbourhood(address)
 
     def welcome(self, pump: Pump, address: str) -> None:
         """The connection has logged in; makes room among the user's own (L-9)."""

@@ -229,6 +229,24 @@ def test_R251_an_issuer_that_speaks_no_http_has_refused_nobody() -> None:
         thread.join(10)
 
 
+def test_an_issuer_that_is_silent_is_not_waited_for_by_everybody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(maa.auth.tokens, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(maa.auth.tokens, "SLOW_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        tokens = Tokens(Issuer(introspection=url))
+        with pytest.raises(AuthUnavailable, match="timed out"):
+            tokens.name("x")
+        for _ in range(100):
+            with pytest.raises(AuthUnavailable, match="a moment ago"):
+                tokens.name("x")
+        monkeypatch.setattr(maa.auth.tokens.time, "monotonic", lambda: tokens._silent_until + 1)
+        with pytest.raises(AuthUnavailable, match="timed out"):
+            tokens.name("x")
+
+
 def test_an_address_that_the_issuer_has_not_verified_is_nobodys(tokens: Tokens) -> None:
     assert tokens.name(token(email_verified=True)) == "joe"
     with pytest.raises(BadCredentials):

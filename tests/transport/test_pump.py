@@ -36,6 +36,18 @@ def test_a_step_in_memory_needs_no_thread(net: Net) -> None:
     assert net.users.jobs == net.strangers.jobs == []
 
 
+@pytest.mark.parametrize(
+    ("address", "owner"),
+    [("192.0.2.7", "192.0.2.7"), ("2001:db8:0:1::7", "2001:db8:0:1::/64"), ("10.0.0.1", None)],
+)
+def test_R222_strangers_have_a_share_of_the_login_lane(address: str, owner: str | None) -> None:
+    net = Net(Limits(exempt=Networks.parse(["10.0.0.1"])))
+    owners: list[object] = []
+    net.strangers.put = lambda job, owner=None: owners.append(owner)  # type: ignore[method-assign]
+    net.client(address).send(b"slow work\r\n")
+    assert owners == [owner]
+
+
 def test_a_slow_step_goes_on_where_it_stopped_on_a_thread(net: Net) -> None:
     client = net.greeted()
     assert client.send(b"slow work\r\n") == b"going to "
