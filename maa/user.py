@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from maa.networks import NOWHERE, Networks
 
 NAME_OCTETS_MAX = 255
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=@-]*")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+=-]*(?:@[A-Za-z0-9._+=-]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +43,8 @@ class User:
 
 
 def usable_name(name: str) -> bool:
-    """Whether a login name may become part of a path: an allow-list, no `..`, no `/` (R253)."""
+    """Whether a login name may become part of a path: an allow-list, no `..`, no `/` (R253).
+
+    It has one domain at most, and that is not empty.
+    """
     return len(name) <= NAME_OCTETS_MAX and _NAME.fullmatch(name) is not None and ".." not in name

@@ -149,9 +149,11 @@ class Admission:
         try:
             return (yield from played)
         except BadCredentials as error:
+            yield SLOW
             penalties, address = self.authenticator.penalties, self.peer.address
-            error.wait_seconds = penalties.wait_seconds(address, error.name)
-            penalties.failed(address, error.name, None)
+            target = self.authenticator.target(error.name)
+            error.wait_seconds = penalties.wait_seconds(address, target)
+            penalties.failed(address, target, None)
             raise
 
     # For mechanisms
@@ -176,9 +178,10 @@ class Admission:
         try:
             yield SLOW
             penalties, address = self.authenticator.penalties, self.peer.address
-            penalties.wait_seconds(address, name)  # Throttled, for the right proof too
+            target = self.authenticator.target(name)
+            penalties.wait_seconds(address, target)  # Throttled, for the right proof too
             user = self.authenticator.vouched(name)
-            penalties.succeeded(address, name)
+            penalties.succeeded(address, target)
             return (yield from self.admitted(user, authzid))
         except AuthError as error:
             error.name = name

@@ -129,28 +129,34 @@ class Authenticator:
         `address` is the client's, noted for app passwords; who guesses has to wait, or is not
         heard (Throttled).
         """
-        wait_seconds = self.penalties.wait_seconds(address, name)
+        account = self.account(name)
+        target = account or name
+        wait_seconds = self.penalties.wait_seconds(address, target)
         begun = time.monotonic()
         try:
             # Taken before the sources are asked: after a change meanwhile they match no more.
             stamps = self._stamps()
             octets = password.encode("utf-8", "surrogateescape")
-            user = self._asked(self.account(name) or "", octets, service, address)
+            user = self._asked(account or "", octets, service, address)
             if not is_near(user, address):
                 raise BadCredentials("not from this network")
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
             if isinstance(error, BadCredentials):
-                self.penalties.failed(address, name, password)
+                self.penalties.failed(address, target, password)
                 error.wait_seconds = wait_seconds
             raise
-        self.penalties.succeeded(address, name)
+        self.penalties.succeeded(address, target)
         self._remember(name, password, service, user, stamps)
         return user
 
     def account(self, name: str) -> str | None:
         """The account that a login name means; None: nobody's. May block."""
         return self._names.account(name)
+
+    def target(self, name: str) -> str:
+        """Whom guesses with this name are aimed at, however it is spelled. May block."""
+        return self.account(name) or name
 
     def find(self, name: str) -> User | None:
         """The user as the first source that knows the name describes it. May block."""

@@ -11,7 +11,8 @@ domain that is this host's own. What has no domain then is an account's name.
 
 The files have sendmail's text forms: `#` begins a comment, key and value stand apart by blanks. In
 the map `@example.org` is everybody else of a domain, `%1` in a value is what stands before the
-`@`, and `error:...` is nobody. They are read again when they change.
+`@`, and `error:...` is nobody. They are read again when they change; while one cannot be read, all
+stays as it was, and if it never could be, nobody can log in.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+from maa.auth.errors import AuthUnavailable
 from maa.auth.settled_file import settled, stamp
 
 REPLACED_MAX: Final = 10
@@ -84,7 +86,7 @@ class Names:
         self._stamp: Hashable = () if not self._paths else None
 
     def account(self, name: str) -> str | None:
-        """The account's name; None: nobody's. May block."""
+        """The account's name; None: nobody's. AuthUnavailable; may block."""
         if not self._paths and not self._default_domain:
             return name
         if self.stamp() != self._stamp:
@@ -101,22 +103,24 @@ class Names:
         if before == self._stamp:
             return
         local, domains, addresses = self._files
-        self._tables = Tables(
-            frozenset(_read(local, _word)),
-            {old.lower(): new.lower() for old, new in _read(domains, _pair)},
-            {address.lower(): target for address, target in _read(addresses, _pair)},
-        )
+        try:
+            self._tables = Tables(
+                frozenset(_read(local, _word)),
+                {old.lower(): new.lower() for old, new in _read(domains, _pair)},
+                {address.lower(): target for address, target in _read(addresses, _pair)},
+            )
+        except OSError as error:
+            # Without a table a name may be somebody else's.
+            if self._stamp is None:
+                raise AuthUnavailable(f"{error.filename}: {error.strerror}") from None
+            _log.error("%s: %s: names mean what they meant before", error.filename, error.strerror)
         self._stamp = before
 
 
 def _read(path: str | None, line: Callable[[list[str]], T | None]) -> list[T]:
     if path is None:
         return []
-    try:
-        data, _ = settled(path)
-    except OSError as error:
-        _log.warning("%s: %s: no name is changed by it", path, error.strerror)
-        return []
+    data, _ = settled(path)
     found = []
     for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         words = text.partition("#")[0].split(None, 1)

@@ -52,17 +52,27 @@ class Lines:
 class Redactor:
     """One direction of a connection."""
 
-    def __init__(self, *, bodies: bool) -> None:
-        """`bodies`: show what literals hold, which may be mail."""
+    def __init__(self, *, bodies: bool, client: bool = False) -> None:
+        """`bodies`: show what literals hold, which may be mail; `client`: it is the client's."""
         self._bodies = bodies
+        self._client = client
         self._lines = Lines()
         self._inside = False
-        """The last line before login announced a literal: what follows is part of it."""
+        """The last line with secrets announced a literal: what follows is part of it."""
 
     def shown(self, data: bytes) -> Iterator[Piece]:
         """What a user says, or the server to anybody."""
         for piece, literal in self._lines.cut(data):
-            yield (b"", len(piece)) if literal and not self._bodies else (piece, 0)
+            # A client that has lost count says its password once more when it is logged in.
+            secret = _SECRET.match(piece) if self._client and not literal else None
+            continued, goes_on = self._inside, literal or _LITERAL.search(piece) is not None
+            self._inside = goes_on and (continued or secret is not None)
+            if continued:
+                yield b"", len(piece)
+            elif secret is not None:
+                yield secret.group(1), len(piece) - secret.end(1)
+            else:
+                yield (b"", len(piece)) if literal and not self._bodies else (piece, 0)
 
     def before_login(self, data: bytes) -> Iterator[Piece]:
         """What a client says while its password may be among it."""
@@ -80,4 +90,4 @@ class Redactor:
 
 def redactors(*, bodies: bool) -> tuple[Redactor, Redactor]:
     """Of the client's direction, and of the server's."""
-    return Redactor(bodies=bodies), Redactor(bodies=bodies)
+    return Redactor(bodies=bodies, client=True), Redactor(bodies=bodies)

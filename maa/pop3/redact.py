@@ -18,13 +18,21 @@ _NO_MAIL: Final = re.compile(rb"(?:\+OK|-ERR|\+ |[0-9]{1,10} [!-~]{1,70}\r?\n|\.
 class Redactor:
     """One direction of a connection."""
 
-    def __init__(self, *, bodies: bool) -> None:
-        """`bodies`: show the messages too."""
+    def __init__(self, *, bodies: bool, client: bool = False) -> None:
+        """`bodies`: show the messages too; `client`: it is the client's."""
         self._bodies = bodies
+        self._client = client
         self._held = b""
 
     def shown(self, data: bytes) -> Iterator[Piece]:
         """What a user says, or the server to anybody."""
+        if self._client:
+            # A client that has lost count says its password once more when it is logged in.
+            for line in self._lines(data):
+                secret = _SECRET.match(line)
+                head = secret.group() if secret else line
+                yield head, len(line) - len(head)
+            return
         if self._bodies:
             yield data, 0
             return
@@ -56,4 +64,4 @@ class Redactor:
 
 def redactors(*, bodies: bool) -> tuple[Redactor, Redactor]:
     """Of the client's direction, whose commands are never mail, and of the server's."""
-    return Redactor(bodies=True), Redactor(bodies=bodies)
+    return Redactor(bodies=True, client=True), Redactor(bodies=bodies)

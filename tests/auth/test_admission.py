@@ -12,6 +12,7 @@ import pytest
 from maa.auth.admission import Admission
 from maa.auth.credentials import AUTOMATIC, Authenticator
 from maa.auth.errors import AuthError, BadCredentials, Throttled
+from maa.auth.names import Names
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Penalties
@@ -112,6 +113,19 @@ def refused(desk: Desk, password: str) -> AuthError:
                 digest = hmac.digest(password.encode(), challenge, "md5").hex()
                 answer = base64.b64encode(f"joe {digest}".encode())
     return caught.value
+
+
+def test_R222_an_account_has_one_debt_however_it_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("example.org\n")
+    penalties = Penalties(free=Free(per_address=1000, per_account=1))
+    names = Names("", str(tmp_path / "hosts"))
+    desk = Desk(tmp_path, "joe:{PLAIN}x\n", penalties=penalties, names=names)
+    waits = []
+    for number, name in enumerate(("joe", "joe@example.org", "joe@Example.org", "joe@EXAMPLE.org")):
+        with pytest.raises(BadCredentials) as caught:
+            desk.authenticator.check(name, "wrong", "imap", f"192.0.2.{number}")
+        waits.append(caught.value.wait_seconds)
+    assert waits[0] == 0 < waits[2] < waits[3]
 
 
 def test_R222_a_wrong_proof_is_a_guess(tmp_path: Path) -> None:

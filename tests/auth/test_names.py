@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maa.auth.errors import AuthUnavailable
 from maa.auth.names import Names, Tables
 
 LOCAL = "# this host\nhost.example.org\nExample.ORG\n\n"
@@ -86,16 +87,32 @@ def test_files_are_read_again_when_they_change(names: Names, tmp_path: Path) -> 
     assert names.account("sales@example.org") == "bob"
 
 
-def test_a_missing_file_and_a_damaged_line_are_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_damaged_line_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "map").write_text("lonely\nsales@example.org joe\n")
-    names = Names("", str(tmp_path / "none"), None, str(tmp_path / "map"))
+    names = Names("", None, None, str(tmp_path / "map"))
     with caplog.at_level(logging.WARNING, "maa"):
         assert names.account("sales@example.org") == "joe"
-    assert len(caplog.messages) == 2
-    assert "none: No such file" in caplog.messages[0]
-    assert "map line 1" in caplog.messages[1]
+    (message,) = caplog.messages
+    assert "map line 1" in message
+
+
+def test_a_missing_file_makes_nobody_somebody_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hosts, table = tmp_path / "hosts", tmp_path / "map"
+    hosts.write_text("example.org\n")
+    names = Names("", str(hosts), None, str(table))
+    with pytest.raises(AuthUnavailable, match="map: No such file"):
+        names.account("sales@example.org")
+    table.write_text("sales@example.org ann\n")
+    assert names.account("sales@example.org") == "ann"
+    table.unlink()
+    for _ in range(2):
+        assert names.account("sales@example.org") == "ann"
+    (message,) = caplog.messages
+    assert "mean what they meant before" in message
+    table.write_text("sales@example.org bob\n")
+    assert names.account("sales@example.org") == "bob"
 
 
 @given(

@@ -76,6 +76,23 @@ def test_no_password_of_pop3_is_shown_wherever_packets_end(
     check_secrets(pop3.redactors(bodies=True)[0], "".join(logins).encode(), cuts)
 
 
+@given(st.integers(0, 60))
+def test_no_password_is_shown_that_is_said_again_after_login(cut: int) -> None:
+    for module, said in (
+        (imap, f"a NOOP\r\nb LOGIN joe {PASSWORD}\r\nc NOOP\r\n"),
+        (imap, f"a NOOP\r\nb LOGIN {{3+}}\r\njoe {{{len(PASSWORD)}+}}\r\n{PASSWORD}\r\nc NOOP\r\n"),
+        (imap, f"a NOOP\r\nb AUTHENTICATE PLAIN {BASE64}\r\nc NOOP\r\n"),
+        (pop3, f"NOOP\r\nPASS {PASSWORD}\r\nNOOP\r\n"),
+    ):
+        client, _ = module.redactors(bodies=True)
+        data = said.encode()
+        found = [*client.shown(data[:cut]), *client.shown(data[cut:])]
+        shown = b"".join(piece for piece, _ in found)
+        assert PASSWORD.encode() not in shown and BASE64.encode() not in shown
+        assert shown.count(b"NOOP\r\n") == 2
+        assert sum(len(piece) + hidden for piece, hidden in found) == len(data)
+
+
 def check_secrets(client: Redactor, said: bytes, cuts: list[int]) -> None:
     found = list(pieces(client, said, cuts))
     shown = b"".join(piece for piece, _ in found)
