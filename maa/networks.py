@@ -74,6 +74,14 @@ def neighbourhood(host: str) -> str:
     return str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
+def site(host: str) -> str | None:
+    """What a customer can have at most, where that is more: a /48 of IPv6 (RFC 6177)."""
+    address = _address(host) if ":" in host else None
+    if not isinstance(address, IPv6Address):
+        return None
+    return str(IPv6Network((int(address) >> 80 << 80, 48)))
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(plain(host))

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.cram_md5 import apop
 from maa.auth.credentials import AUTOMATIC
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled, named
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
 from maa.auth.refusals import note_refusal
 from maa.auth.restrictions import ensure_may, is_near
 from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
-from maa.auth.source import Serves
+from maa.auth.source import Serves, Stored
 from maa.conversation import SLOW, Delay, Peer, Request
 from maa.user import User
 
@@ -128,6 +128,8 @@ class Admission:
         if name not in self.mechanisms():
             raise PrivacyRequired("this mechanism needs TLS")
         try:
+            if not mechanism.password:
+                self.authenticator.penalties.ensure_heard(self.peer.address)
             played = dialogue(mechanism.begin(self), initial)
             return (yield from (played if mechanism.password else self._no_guess(played)))
         except AuthError as error:
@@ -139,6 +141,7 @@ class Admission:
         if self._barred:
             raise PrivacyRequired("a login needs TLS")
         try:
+            self.authenticator.penalties.ensure_heard(self.peer.address)
             return (yield from self._no_guess(apop(self, banner, name, digest)))
         except AuthError as error:
             note_refusal(self.peer, self.service, error)
@@ -173,19 +176,34 @@ class Admission:
             error.name = name
             raise
 
+    def stored(self, name: str) -> Stored | None:
+        """What a proof of this name is checked with; Throttled, AuthUnavailable. May block."""
+        self._ensure_heard(name)
+        return self.authenticator.stored(name)
+
     def proved(self, name: str, authzid: str = "") -> Generator[Request, object, User]:
         """The user of a login name that was proved without its password; AuthError."""
+        yield SLOW
         try:
-            yield SLOW
-            penalties, address = self.authenticator.penalties, self.peer.address
-            target = self.authenticator.target(name)
-            penalties.wait_seconds(address, target)  # Throttled, for the right proof too
-            user = self.authenticator.vouched(name)
-            penalties.succeeded(address, target)
+            user = self.vouched(name)
             return (yield from self.admitted(user, authzid))
         except AuthError as error:
             error.name = name
             raise
+
+    def vouched(self, name: str) -> User:
+        """The user of a proved login name, who is known here from now on; AuthError. May block."""
+        self._ensure_heard(name)  # for the right proof too
+        user = self.authenticator.vouched(name)
+        self.authenticator.penalties.succeeded(self.peer.address, self.authenticator.target(name))
+        return user
+
+    def _ensure_heard(self, name: str) -> None:
+        target = self.authenticator.target(name)
+        try:
+            self.authenticator.penalties.wait_seconds(self.peer.address, target)
+        except Throttled as error:
+            raise named(error, name) from None
 
     def admitted(self, user: User, authzid: str = "") -> Generator[Request, object, User]:
         """Whom a user who proved who it is may act as, here and now; AuthError."""

@@ -41,7 +41,7 @@ def exchange(admission: Admission) -> Exchange:
         raise Malformed("not a CRAM-MD5 response")
     name = text(match[1])
     yield SLOW
-    stored = admission.authenticator.stored(name)
+    stored = admission.stored(name)
     # Nobody's secret takes the same work.
     secret = stored.secret if stored is not None and stored.secret else "{PLAIN}nobody"
     try:
@@ -61,7 +61,7 @@ def apop(admission: Admission, banner: bytes, name: bytes, digest: bytes) -> Dia
     if not _DIGEST.fullmatch(digest.lower()):
         raise Malformed("not an APOP digest")
     yield SLOW
-    stored = admission.authenticator.stored(text(name))
+    stored = admission.stored(text(name))
     password = None if stored is None else clear(stored.secret)
     made = hashlib.md5(banner + (password or b""), usedforsecurity=False).hexdigest().encode()
     fits = hmac.compare_digest(made, digest.lower())

@@ -63,7 +63,7 @@ def exchange(admission: Admission) -> Exchange:
 def _a1(admission: Admission, name: str, realm: str) -> bytes | None:
     """MD5 of `user:realm:password`; None where nobody has it. May block."""
     login = _full(admission, name, realm)
-    stored = admission.authenticator.stored(login)
+    stored = admission.stored(login)
     if stored is None or not stored.secret:
         return None
     own = name.rpartition("@")[2] if "@" in name else login.partition("@")[2]

@@ -33,6 +33,6 @@ def exchange(admission: Admission) -> Exchange:
     names = () if facts is None else facts.names
     yield SLOW
     for name in names:
-        if admission.authenticator.stored(name) is not None:
+        if admission.stored(name) is not None:
             return (yield from admission.proved(name, text(authzid)))
     raise named(BadCredentials("the certificate names no user"), ", ".join(names))

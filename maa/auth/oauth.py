@@ -57,7 +57,7 @@ def _admitted(admission: Admission, match: re.Match[bytes], refusal: dict[str, s
         if tokens is None:
             raise named(BadCredentials("tokens are not taken"), authzid)
         name = tokens.name(match["token"].decode("ascii"))
-        user = admission.authenticator.vouched(name)
+        user = admission.vouched(name)
     except AuthUnavailable as error:
         raise named(error, authzid) from None
     except AuthError as error:

@@ -132,7 +132,7 @@ def _binding(admission: Admission, first: _First, name: str, plus: bool) -> byte
 def _verifier(admission: Admission, user: str, mechanism: str) -> tuple[ScramVerifier, bool]:
     """What the user's proof is checked with, and whether it can be right. May block."""
     authenticator = admission.authenticator
-    stored = authenticator.stored(user)
+    stored = admission.stored(user)
     salt = authenticator.salt(user)
     if stored is not None and stored.secret:
         try:

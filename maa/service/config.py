@@ -172,7 +172,7 @@ class Limits:
     not_logged_in_per_address: int = 500
     sessions_per_user: int = 200
     sessions_per_device: int = 50
-    failed_logins_per_address: int = 20
+    failed_logins_per_address: int = 15
     failed_logins_per_account: int = 10
     keepalive_minutes: int = 29
     mobile_keepalive_minutes: int = 14

@@ -139,3 +139,23 @@ def test_R222_a_wrong_proof_is_a_guess(tmp_path: Path) -> None:
     assert waits[0] == 0 and waits[-1] > 0 and waits == sorted(waits)
     # Nor does who guesses learn that the last guess was right.
     assert isinstance(refused(desk, "x"), Throttled)
+
+
+def test_R222_an_address_in_debt_has_no_work_done_for_it(tmp_path: Path) -> None:
+    penalties = Penalties(free=Free(per_address=1, per_account=1))
+    desk = Desk(tmp_path, "joe:{PLAIN}x\nann:{PLAIN}y\n", penalties=penalties)
+    desk.authenticator.load()
+    for number in range(5):
+        penalties.failed(PEER.address, f"user{number}", None)
+    with pytest.raises(Throttled):
+        next(desk.admission.by_mechanism(b"SCRAM-SHA-256", None))
+    with pytest.raises(Throttled):
+        next(desk.admission.by_apop(b"<banner>", b"joe", bytes(32)))
+    # Where ann is known she is heard, and others only until they say who they are.
+    penalties.succeeded(PEER.address, "ann")
+    talk = desk.admission.by_mechanism(b"SCRAM-SHA-256", base64.b64encode(b"n,,n=ann,r=abc"))
+    assert any(b"r=" in base64.b64decode(said[2:]) for said in talk if isinstance(said, bytes))
+    talk = desk.admission.by_mechanism(b"SCRAM-SHA-256", base64.b64encode(b"n,,n=joe,r=abc"))
+    with pytest.raises(Throttled) as caught:
+        list(talk)
+    assert caught.value.name == "joe"

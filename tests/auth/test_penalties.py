@@ -80,6 +80,39 @@ def test_a_network_of_ipv6_is_one_client(town: Town) -> None:
     assert town.wait("2001:db8:0:1::1", "joe") == 0
 
 
+def test_a_site_of_many_networks_is_refused_too(town: Town) -> None:
+    for number in range(60):
+        town.guess(f"2001:db8:7:{number:x}::1", f"user{number}")
+    with pytest.raises(Throttled):
+        town.wait("2001:db8:7:ffff::1", "joe")
+    assert town.wait("2001:db8:8::1", "joe") == 0
+
+
+def test_who_is_known_and_guessed_at_falls_back_to_the_addresss_debt(town: Town) -> None:
+    town.penalties.succeeded(HERE, "joe")
+    heard = 0
+    with pytest.raises(Throttled):
+        for _ in range(100):
+            town.wait(HERE, "joe")
+            town.guess(HERE, "joe")
+            heard += 1
+    assert heard <= 2 + 3 + 4 + 3
+    town.now += LONGEST_WAIT_SECONDS + FAILURE_SECONDS
+    assert town.wait(HERE, "joe") <= LONGEST_WAIT_SECONDS
+
+
+def test_an_address_where_nobody_is_known_is_refused_before_it_names_anybody(town: Town) -> None:
+    town.penalties.ensure_heard(HERE)
+    town.guess(HERE, "ann", 50)
+    with pytest.raises(Throttled):
+        town.penalties.ensure_heard(HERE)
+    town.penalties.ensure_heard(THERE)
+    town.penalties.succeeded(HERE, "joe")
+    town.penalties.ensure_heard(HERE)
+    with pytest.raises(Throttled):
+        town.wait(HERE, "sue")
+
+
 def test_nobody_can_lock_a_user_out_from_elsewhere(town: Town) -> None:
     for number in range(200):
         town.guess(f"10.0.{number}.1", "joe")
@@ -94,8 +127,8 @@ def test_a_user_who_is_known_does_not_wait_for_the_neighbours(town: Town) -> Non
     assert town.wait(HERE, "joe") == 0
     with pytest.raises(Throttled):
         town.wait(HERE, "sue")
-    town.guess(HERE, "joe", 20)
-    assert town.wait(HERE, "joe") == LONGEST_WAIT_SECONDS
+    town.guess(HERE, "joe", 4)
+    assert town.wait(HERE, "joe") == 2 * FAILURE_SECONDS
     town.now += KNOWN_SECONDS + 1
     town.guess(HERE, "ann", 50)
     with pytest.raises(Throttled):
