@@ -3,58 +3,39 @@
 `Authenticator.check` asks the sources in order. The first that knows the user decides; one that
 does not know the user leaves it to the next; one that cannot be asked makes the answer
 `AuthUnavailable` unless another accepts (R251). Before they are asked, the login name becomes an
-account's (`names`), and an app password is looked for.
-
-Theory of the cache: an accepted pair is remembered for a minute as a BLAKE2 digest, keyed with
-octets that this process alone knows, so the table gives away no password and an attacker cannot
-choose digests. `remembered` looks there without blocking. Before it trusts the table it compares
-every source's `stamp`, which for a password file is one stat() (about a microsecond, of a file
-on a local disk): the entry of a password that has just been changed is never used again, not
-even for the rest of its minute. A saslauthd cannot say that it changed; there the minute is
-the bound. Only successes are remembered, with the service they were for.
+account's (`names`), and an app password is looked for. What was accepted is remembered
+(`memory`).
 """
 
 from __future__ import annotations
 
-import hmac
 import logging
+import os
 import secrets
-import threading
 import time
-from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
-from hashlib import blake2b
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import Final
 
 from maa.auth.app_passwords import AppPasswords
+from maa.auth.decoys import Decoys
 from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled, NotAuthorised
 from maa.auth.kerberos import Kerberos
+from maa.auth.memory import Memory, Stamps
 from maa.auth.names import Names
 from maa.auth.penalties import Penalties
 from maa.auth.restrictions import is_near
 from maa.auth.source import Serves, Source, Stored
 from maa.auth.tokens import Tokens
+from maa.auth.verifiers import SALT_OCTETS, Shape
 from maa.user import User, usable_name
 
 PASSWORD_OCTETS_MAX: Final = 1024
 """saslauthd's own bound; no hash of ours needs more."""
 AUTOMATIC: Final = b"AUTO"
 """In place of the mechanisms that are offered of themselves."""
-REMEMBERED_MAX: Final = 10_000
 
 _log = logging.getLogger(__name__)
-
-
-Stamps = tuple[Hashable, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    digest: bytes
-    user: User
-    until: float
-    stamps: Stamps
 
 
 class Authenticator:
@@ -72,12 +53,14 @@ class Authenticator:
         mechanisms: Collection[bytes] = (AUTOMATIC,),
         proxies: Collection[str] = (),
         secret: Callable[[], bytes] | None = None,
+        first_uid: int = 0,
         remember_seconds: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`mechanisms`: those that may be offered; AUTOMATIC: what every user can use.
 
-        `proxies`: who may act for any other user; `secret`: reads this installation's, for decoys.
+        `proxies`: who may act for any other user; `secret`: reads this installation's, for decoys;
+        `first_uid`: users of the system below it, root and the daemons, are nobody's mail.
         """
         self._sources = tuple(sources)
         self.penalties = penalties or Penalties()
@@ -90,12 +73,9 @@ class Authenticator:
         self.kerberos = kerberos
         self.wanted = frozenset(mechanisms)
         self._proxies = frozenset(proxies)
-        self._secret = cache(secret or partial(secrets.token_bytes, 32))
-        self._remember_seconds = remember_seconds
-        self._clock = clock
-        self._key = secrets.token_bytes(32)
-        self._memory: dict[tuple[str, str], _Remembered] = {}
-        self._changing = threading.Lock()
+        self._decoys = Decoys(secret or partial(secrets.token_bytes, 32))
+        self._first_uid = first_uid
+        self._memory = Memory(remember_seconds, clock)
 
     def load(self) -> None:
         """Have the sources read what they serve. May block."""
@@ -114,14 +94,7 @@ class Authenticator:
 
     def remembered(self, name: str, password: str, service: str = "imap") -> User | None:
         """The user whose very password was accepted a short time ago. Never blocks."""
-        entry = self._memory.get((name, service))
-        if entry is None:
-            return None
-        same = hmac.compare_digest(entry.digest, self._digest(name, password, service))
-        if self._clock() >= entry.until or self._stamps() != entry.stamps:
-            self._forget(name, service, entry)
-            return None
-        return entry.user if same else None
+        return self._memory.user(name, password, service, self._stamps)
 
     def check(self, name: str, password: str, service: str = "imap", address: str = "") -> User:
         """Ask the sources in order; raises AuthError. May block for as long as they take.
@@ -137,7 +110,8 @@ class Authenticator:
             # Taken before the sources are asked: after a change meanwhile they match no more.
             stamps = self._stamps()
             octets = password.encode("utf-8", "surrogateescape")
-            user = self._asked(account or "", octets, service, address)
+            user = self._asked(name, account or "", octets, service, address)
+            self._ensure_served(user)
             if not is_near(user, address):
                 raise BadCredentials("not from this network")
         except AuthError as error:
@@ -147,7 +121,7 @@ class Authenticator:
                 error.wait_seconds = wait_seconds
             raise
         self.penalties.succeeded(address, target)
-        self._remember(name, password, service, user, stamps)
+        self._memory.put(name, password, service, user, stamps)
         return user
 
     def account(self, name: str) -> str | None:
@@ -170,13 +144,14 @@ class Authenticator:
 
     def stored(self, name: str) -> Stored | None:
         """What the first source that knows the login name has of it. AuthUnavailable; may block."""
-        account = self.account(name)
-        if account is None or not usable_name(account):
-            return None
-        for source in self._sources:
-            found = source.stored(account)
-            if found is not None:
-                return found
+        return self._stored(self.account(name) or "")
+
+    def _stored(self, account: str) -> Stored | None:
+        if usable_name(account):
+            for source in self._sources:
+                found = source.stored(account)
+                if found is not None:
+                    return found
         return None
 
     def vouched(self, name: str) -> User:
@@ -186,15 +161,25 @@ class Authenticator:
             raise BadCredentials("no such user")
         if found.disabled:
             raise Disabled("the account is disabled")
+        self._ensure_served(found.user)
         return found.user
 
-    def salt(self, name: str) -> bytes:
-        """For SCRAM with a name that has no stored salt: always the same, known or not.
+    def _ensure_served(self, user: User) -> None:
+        """BadCredentials for root and the daemons, unless this process is that user."""
+        uid, first = user.uid, self._first_uid
+        low = uid is not None and uid < first and not uid == os.geteuid() != 0
+        if low or (first and user.gid == 0):
+            _log.warning("user %s is %s:%s: see auth.first_uid", user.name, uid, user.gid)
+            raise BadCredentials("not a user whose mail is served")
 
-        May block.
-        """
-        octets = (self.account(name) or name).encode("utf-8", "surrogateescape")
-        return blake2b(octets, key=self._secret(), digest_size=16).digest()
+    def salt(self, name: str, octets: int = SALT_OCTETS) -> bytes:
+        """For SCRAM with a name that has no stored salt: always the same. May block."""
+        return self._decoys.salt(self.target(name), octets)
+
+    def scram_shape(self, name: str, mechanism: str) -> Shape:
+        """For SCRAM with a name that has no stored secret: like those that have. May block."""
+        each = (source.scram_shapes(mechanism) for source in self._sources)
+        return self._decoys.shape(self.target(name), frozenset[Shape]().union(*each))
 
     def acting(self, user: User, authzid: str) -> User:
         """The user as whom this one wants to act (RFC 4422 §3.4.1; R032). May block."""
@@ -207,65 +192,62 @@ class Authenticator:
         except BadCredentials as error:
             raise NotAuthorised(str(error)) from None
 
-    def _asked(self, name: str, password: bytes, service: str, address: str) -> User:
-        if not usable_name(name) or b"\0" in password or len(password) > PASSWORD_OCTETS_MAX:
-            for source in self._sources:
-                source.pretend(name, password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX])
+    def _asked(self, name: str, account: str, password: bytes, service: str, address: str) -> User:
+        """The user of an account, empty if it is nobody's, as the name was typed; AuthError."""
+        if not usable_name(account) or b"\0" in password or len(password) > PASSWORD_OCTETS_MAX:
+            cut = password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX]
+            self._pretend(self._sources, account or name, cut, service)
             raise BadCredentials("no usable name or password")
-        user = self._by_device(name, password, address)
+        user = self._by_device(account, password, address)
         if user is not None:
             return user
         unavailable: AuthUnavailable | None = None
-        for source in self._sources:
+        for number, source in enumerate(self._sources, 1):
             try:
-                user = source.check(name, password, service)
+                user = source.check(account, password, service)
             except AuthUnavailable as error:
-                _log.warning("login of %s: %s", name, error)
+                _log.warning("login of %s: %s", account, error)
                 unavailable = error
                 continue
             except BadCredentials:
                 if unavailable is not None:
                     raise unavailable from None
+                # Those behind would have been asked about a name that nobody knows.
+                self._pretend(self._sources[number:], account, password, service)
                 raise
             if user is not None:
                 return user
         if unavailable is not None:
             raise unavailable
-        raise BadCredentials(name)
+        raise BadCredentials(account)
 
-    def _by_device(self, name: str, password: bytes, address: str) -> User | None:
+    @staticmethod
+    def _pretend(sources: Iterable[Source], name: str, password: bytes, service: str) -> None:
+        for source in sources:
+            source.pretend(name, password, service)
+
+    def _by_device(self, account: str, password: bytes, address: str) -> User | None:
         if self._apps is None:
             return None
-        device = self._apps.device(name, password)
+        device = self._apps.device(account, password)
         if device is None:
             return None
-        user = self.vouched(name)
-        self._apps.note_use(name, device, address)
-        _log.info("user %s logs in by the app password of %r", name, device)
+        user = self._listed(account)
+        self._apps.note_use(account, device, address)
+        _log.info("user %s logs in by the app password of %r", account, device)
         return user
 
-    def _remember(self, name: str, password: str, service: str, user: User, stamps: Stamps) -> None:
-        entry = _Remembered(
-            self._digest(name, password, service),
-            user,
-            self._clock() + self._remember_seconds,
-            stamps,
-        )
-        with self._changing:
-            self._memory.pop((name, service), None)
-            while len(self._memory) >= REMEMBERED_MAX:
-                del self._memory[next(iter(self._memory))]
-            self._memory[name, service] = entry
-
-    def _forget(self, name: str, service: str, entry: _Remembered) -> None:
-        with self._changing:
-            if self._memory.get((name, service)) is entry:
-                del self._memory[name, service]
+    def _listed(self, account: str) -> User:
+        """The user of whom the administrator's list of app passwords says that there is one."""
+        found = self._stored(account)
+        if found is not None and found.disabled:
+            raise Disabled("the account is disabled")
+        each = (source.presumed(account) for source in self._sources)
+        user = found.user if found else next((one for one in each if one is not None), None)
+        if user is None:
+            raise BadCredentials("no such user")
+        return user
 
     def _stamps(self) -> Stamps:
         own = () if self._apps is None else (self._apps.stamp(),)
         return (self._names.stamp(), *own, *(source.stamp() for source in self._sources))
-
-    def _digest(self, name: str, password: str, service: str) -> bytes:
-        pair = f"{service}\0{name}\0{password}".encode("utf-8", "surrogateescape")
-        return blake2b(pair, key=self._key, digest_size=32).digest()

@@ -10,11 +10,9 @@ again later" and not "wrong password", which would make phones forget the passwo
 from __future__ import annotations
 
 import logging
-import os
 import secrets
-import stat
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
@@ -24,7 +22,7 @@ from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_edit import exchange_password
 from maa.auth.password_line import Entry, Fault, parsed
-from maa.auth.settled_file import settled, stamp, stamp_of
+from maa.auth.settled_file import reachable, settled, stamp, stamp_of
 from maa.auth.source import Serves, Source, Stored
 from maa.user import User
 
@@ -44,6 +42,7 @@ class _Content:
     decoys: tuple[str, ...]
     faults: tuple[Fault, ...]
     serves: Serves
+    scram_shapes: Mapping[str, frozenset[verifiers.Shape]]
 
 
 class PasswordFile(Source):
@@ -102,6 +101,10 @@ class PasswordFile(Source):
         content = self._content
         return Serves() if content is None else content.serves
 
+    def scram_shapes(self, mechanism: str) -> frozenset[verifiers.Shape]:
+        """Those of the file's secrets; AuthUnavailable. May block."""
+        return self._current().scram_shapes.get(mechanism, frozenset())
+
     def load(self) -> None:
         """Read the file if it has changed; what is wrong is logged. May block."""
         try:
@@ -122,7 +125,7 @@ class PasswordFile(Source):
         """Every user whose line can be used; AuthUnavailable."""
         return [entry.user for entry in self._current().entries.values() if entry.fault is None]
 
-    def pretend(self, name: str, password: bytes) -> None:
+    def pretend(self, name: str, password: bytes, service: str) -> None:
         """Spend the time a known user's check takes (R033)."""
         try:
             self._imitate(self._current(), name, password)
@@ -172,7 +175,7 @@ class PasswordFile(Source):
             data, status = settled(self.path)
         except OSError as error:
             raise AuthUnavailable(f"{self.path}: {error.strerror}") from None
-        faults = list(_permission_faults(status))
+        faults = [Fault(0, text) for text in reachable(status)]
         entries: dict[str, Entry] = {}
         for number, line in enumerate(data.decode("utf-8", "surrogateescape").split("\n"), 1):
             if not line.strip() or line.startswith("#"):
@@ -185,13 +188,9 @@ class PasswordFile(Source):
                 entries[entry.user.name] = entry
         decoys = tuple(e.stored for e in entries.values() if e.stored and e.fault is None)
         serves = Serves.of(verifiers.serves(stored) for stored in decoys)
-        return _Content(stamp_of(status), entries, decoys, tuple(faults), serves)
-
-
-def _permission_faults(status: os.stat_result) -> list[Fault]:
-    faults = []
-    if status.st_mode & stat.S_IROTH:
-        faults.append(Fault(0, "everybody on this machine can read it: chmod o-r"))
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        faults.append(Fault(0, "others than its owner can write it: chmod go-w"))
-    return faults
+        shapes = {
+            name: frozenset(shape for one in decoys if (shape := verifiers.scram_shape(one, name)))
+            for name in verifiers.SCRAM_DIGESTS
+            if name in serves.some
+        }
+        return _Content(stamp_of(status), entries, decoys, tuple(faults), serves, shapes)

@@ -55,7 +55,7 @@ STALE_SECONDS: Final = 86400.0
 class Free:
     """How many failures in a row cost nothing."""
 
-    per_address: int = 15
+    per_address: int = 12
     per_account: int = 10
     exempt: Networks = NOWHERE
 

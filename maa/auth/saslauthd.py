@@ -4,6 +4,11 @@ The request is four strings (login, password, service, realm), each behind its l
 octets, high octet first; the reply is one such string that begins with OK or NO. saslauthd says
 NO to an unknown user and to a wrong password alike. Whatever else happens (no socket, no answer
 in time, a torn or strange reply) is `AuthUnavailable`, never a wrong password (R250, R251).
+
+In time is not the same for a saslauthd that is busy and for one that hangs. PAM makes a wrong
+password wait for seconds, and guesses that queue up make honest logins wait behind them; so an
+answer may take its time while others are answered. When nobody has been for some seconds, it
+hangs.
 """
 
 from __future__ import annotations
@@ -12,16 +17,22 @@ import pwd
 import socket
 import struct
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from typing import Final
 
 from maa.auth.errors import AuthUnavailable
 from maa.auth.source import Source, Stored
 from maa.user import User
 
+SYSTEM: Final = "system"
+ANYBODY: Final = "anybody"
 NAME_OCTETS_MAX: Final = 255
 PASSWORD_OCTETS_MAX: Final = 1024
 REPLY_OCTETS_MAX: Final = 1024
+CONNECT_SECONDS: Final = 3.0
+REPLY_SECONDS: Final = 30.0
+SILENT_SECONDS: Final = 5.0
 REALM_NONE: Final = "none"
 REALM_FROM_AT_SIGN: Final = "from-at-sign"
 
@@ -34,13 +45,22 @@ class Saslauthd(Source):
         path: str,
         realm: str = REALM_NONE,
         *,
-        connect_seconds: float = 3.0,
-        reply_seconds: float = 30.0,
+        vouched: str = SYSTEM,
+        silent_seconds: float = SILENT_SECONDS,
+        connect_seconds: float = CONNECT_SECONDS,
+        reply_seconds: float = REPLY_SECONDS,
     ) -> None:
+        """`vouched`: whom others may vouch for, SYSTEM's users or ANYBODY.
+
+        `silent_seconds`: how long saslauthd may answer nobody until it counts as hung.
+        """
         self.path = path
+        self._anybody = vouched == ANYBODY
         self._realm = realm
-        self._connect_seconds = connect_seconds
-        self._reply_seconds = reply_seconds
+        self._silent_seconds = silent_seconds
+        self._connect_seconds = min(connect_seconds, silent_seconds)
+        self._reply_seconds = max(reply_seconds, silent_seconds)
+        self._answered = 0.0
 
     def check(self, name: str, password: bytes, service: str) -> User | None:
         """The user when saslauthd says OK, None when it says NO."""
@@ -54,16 +74,25 @@ class Saslauthd(Source):
         user = _system_user(name)
         return user if user.uid is not None else None
 
-    def pretend(self, name: str, password: bytes) -> None:
-        """Nothing to pretend: saslauthd is asked about every name, known or not."""
+    def pretend(self, name: str, password: bytes, service: str) -> None:
+        """Ask, whatever the answer is: how long it takes nobody here knows."""
+        question = self.question(name, password, service)
+        if question is not None:
+            with suppress(AuthUnavailable):
+                self.reply(question)
 
     def stored(self, name: str) -> Stored | None:
-        """The system's user of this name, or one as `check` would make it: nobody can tell.
+        """The system's user of this name; or, by configuration, one as `check` would make it.
 
-        saslauthd has users whom the system does not know, and names none without a password. Who
-        is asked for here was vouched for by a certificate, a ticket, a token or an app password.
+        saslauthd may have users whom the system does not know, and names none without a password.
+        Who is asked for here was vouched for by a certificate, a ticket or a token.
         """
-        return Stored(_system_user(name))
+        user = _system_user(name)
+        return Stored(user) if self._anybody or user.uid is not None else None
+
+    def presumed(self, name: str) -> User | None:
+        """The user as `check` would make it."""
+        return _system_user(name)
 
     def stamp(self) -> Hashable:
         """saslauthd cannot tell that its users changed: the memory's minute is the bound."""
@@ -92,14 +121,20 @@ class Saslauthd(Source):
     def reply(self, strings: tuple[bytes, ...]) -> bytes:
         """What saslauthd answers to a question; AuthUnavailable."""
         request = b"".join(struct.pack(">H", len(text)) + text for text in strings)
+        begun = time.monotonic()
+
+        def deadline() -> float:
+            last_sign = max(begun, self._answered)
+            return min(begun + self._reply_seconds, last_sign + self._silent_seconds)
+
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 connection.settimeout(self._connect_seconds)
                 connection.connect(self.path)
-                deadline = time.monotonic() + self._reply_seconds
-                connection.settimeout(self._reply_seconds)
                 connection.sendall(request)
-                return read_reply(connection, deadline)
+                reply = read_reply(connection, deadline)
+                self._answered = time.monotonic()
+                return reply
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise AuthUnavailable(f"saslauthd at {self.path}: {reason}") from None
@@ -116,23 +151,26 @@ class Saslauthd(Source):
         return _system_user(name)
 
 
-def read_reply(connection: socket.socket, deadline: float) -> bytes:
-    """One string behind its length, by a moment of the monotonic clock; OSError."""
+def read_reply(connection: socket.socket, deadline: Callable[[], float]) -> bytes:
+    """One string behind its length, by a moment of the monotonic clock, which may move; OSError."""
     (length,) = struct.unpack(">H", _received(connection, 2, deadline))
     if not 2 <= length <= REPLY_OCTETS_MAX:
         raise ConnectionError(f"a reply of {length} octets")
     return _received(connection, length, deadline)
 
 
-def _received(connection: socket.socket, octets: int, deadline: float) -> bytes:
+def _received(connection: socket.socket, octets: int, deadline: Callable[[], float]) -> bytes:
     """Exactly so many octets before the deadline, however slowly they drip."""
     data = b""
     while len(data) < octets:
-        left = deadline - time.monotonic()
+        left = deadline() - time.monotonic()
         if left <= 0:
             raise TimeoutError("no answer in time")
         connection.settimeout(left)
-        more = connection.recv(octets - len(data))
+        try:
+            more = connection.recv(octets - len(data))
+        except TimeoutError:
+            continue  # others may have been answered meanwhile
         if not more:
             raise ConnectionError("closed the connection without an answer")
         data += more

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.errors import AuthUnavailable, BadCredentials, named
 from maa.auth.sasl import Exchange, Malformed, text
-from maa.auth.verifiers import ITERATIONS, SCRAM_DIGESTS, NoVerifier, ScramVerifier, scram
+from maa.auth.verifiers import SCRAM_DIGESTS, NoVerifier, ScramVerifier, scram
 from maa.conversation import SLOW, TlsFacts
 
 if TYPE_CHECKING:
@@ -131,23 +131,20 @@ def _binding(admission: Admission, first: _First, name: str, plus: bool) -> byte
 
 def _verifier(admission: Admission, user: str, mechanism: str) -> tuple[ScramVerifier, bool]:
     """What the user's proof is checked with, and whether it can be right. May block."""
-    authenticator = admission.authenticator
     stored = admission.stored(user)
-    salt = authenticator.salt(user)
+    authenticator, digest = admission.authenticator, SCRAM_DIGESTS[mechanism]
     if stored is not None and stored.secret:
         try:
-            found = scram(stored.secret, mechanism, salt)
+            found = scram(stored.secret, mechanism, authenticator.salt(user))
         except NoVerifier as error:
             raise named(AuthUnavailable(f"the secret of {user}: {error}"), user) from None
         if found is not None:
             return found, True
+    shape = authenticator.scram_shape(user, mechanism)
+    salt = authenticator.salt(user, shape.salt_octets)
     # The work that a clear password costs is done for nobody too.
-    digest, password = SCRAM_DIGESTS[mechanism], secrets.token_bytes(16)
-    clear = "PLAIN" in authenticator.serves().some
-    made = scram("{PLAIN}" + password.hex(), mechanism, salt) if clear else None
-    if made is None:
-        made = ScramVerifier.of_salted(password, digest, salt, ITERATIONS)
-    return made, False
+    make = ScramVerifier.of_password if shape.clear else ScramVerifier.of_salted
+    return make(secrets.token_bytes(16), digest, salt, shape.iterations), False
 
 
 def _proved(verifier: ScramVerifier, digest: str, exchanged: bytes, proof: bytes) -> bool:

@@ -42,3 +42,13 @@ def stamp_of(status: os.stat_result) -> tuple[int, ...]:
     return (
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     )  # fmt: skip
+
+
+def reachable(status: os.stat_result) -> list[str]:
+    """What is wrong with the mode of a file that has secrets, and what to do."""
+    faults = []
+    if status.st_mode & stat.S_IROTH:
+        faults.append("everybody on this machine can read it: chmod o-r")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        faults.append("others than its owner can write it: chmod go-w")
+    return faults

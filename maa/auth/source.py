@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from maa.auth.verifiers import Shape
 from maa.user import User
 
 
@@ -51,12 +52,20 @@ class Source(Protocol):
         user = self.find(name)
         return None if user is None else Stored(user)
 
-    def pretend(self, name: str, password: bytes) -> None:
-        """Spend the time that `check` of a known user takes (R033). May block."""
+    def presumed(self, name: str) -> User | None:
+        """A user whom the administrator lists elsewhere, if such a one can be here. May block."""
+        return self.find(name)
+
+    def pretend(self, name: str, password: bytes, service: str) -> None:
+        """Spend the time that `check` of a name takes that is not known (R033). May block."""
 
     def serves(self) -> Serves:
         """Which challenges can be checked: none, unless a source says more. Never blocks."""
         return Serves()
+
+    def scram_shapes(self, mechanism: str) -> frozenset[Shape]:
+        """Those of the secrets stored here: none, unless a source says more. May block."""
+        return frozenset()
 
     def load(self) -> None:
         """Read what there is to read, for `serves`; nothing, by default. May block."""

@@ -39,6 +39,15 @@ class NoVerifier(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Shape:
+    """What a challenge of SCRAM shows of a stored secret, and whether it costs its iterations."""
+
+    iterations: int
+    salt_octets: int
+    clear: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ScramVerifier:
     """What a SCRAM server keeps of a password (RFC 5802 §3)."""
 
@@ -120,6 +129,19 @@ def scram(stored: str, mechanism: str, salt: bytes) -> ScramVerifier | None:
     if password is None:
         return None
     return ScramVerifier.of_password(password, digest, salt, ITERATIONS)
+
+
+def scram_shape(stored: str, mechanism: str) -> Shape | None:
+    """What `scram` would make of it looks so; None: nothing, or it is damaged."""
+    if clear(stored) is not None:
+        return Shape(ITERATIONS, SALT_OCTETS, clear=True)
+    try:
+        found = scram(stored, mechanism, b"")
+    except NoVerifier:
+        return None
+    if found is None:
+        return None
+    return Shape(found.iterations, len(found.salt), clear=False)
 
 
 def cram_md5(stored: str) -> tuple[State, State] | None:

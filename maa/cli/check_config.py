@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from maa.auth import kerberos
+from maa.auth.saslauthd import REALM_FROM_AT_SIGN
 from maa.auth.tokens import needed_library
 from maa.service import tls
 from maa.service.config import Config
+from maa.service.exposed import exposed
 from maa.service.reading import ConfigError, load
 from maa.service.server import issuer_of
 
@@ -82,13 +84,12 @@ def remarks(config: Config) -> list[str]:
     if "saslauthd" in config.auth.sources:
         files["auth.saslauthd.socket"] = config.auth.saslauthd.socket
     found += [f"{key}: {file} is not there" for key, file in files.items() if not file.exists()]
-    oauth = config.auth.oauth
-    if oauth.jwks or oauth.introspection:
-        found += [
-            f"auth.oauth.{key}: not set, so tokens {whose} are taken"
-            for key, whose in (("issuer", "of any issuer"), ("audience", "for other services"))
-            if not getattr(oauth, key)
-        ]
+    found += exposed(config)
+    if "saslauthd" in config.auth.sources and config.auth.saslauthd.realm == REALM_FROM_AT_SIGN:
+        found.append(
+            "auth.saslauthd.realm: without its option -r saslauthd takes joe@one.example and "
+            "joe@other.example for one user, unless it is started with -a sasldb"
+        )
     if config.tls.plaintext_login == "always":
         found.append("tls.plaintext_login: passwords may cross the network unencrypted")
     return found

@@ -185,7 +185,7 @@ class _Anybody(Source):
     def find(self, name: str) -> User | None:
         return self._user
 
-    def pretend(self, name: str, password: bytes) -> None:
+    def pretend(self, name: str, password: bytes, service: str) -> None:
         return
 
     def stamp(self) -> int:

@@ -104,6 +104,9 @@ class Saslauthd:
 
     socket: Path = Path("/run/saslauthd/mux")
     realm: str = "none"
+    vouched: str = "system"
+    """Whom a certificate, a ticket or a token may name: the system's users, or anybody."""
+    silent_seconds: int = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,8 @@ class Auth:
     """`[auth]`."""
 
     sources: tuple[str, ...] = ("password-file",)
+    first_uid: int = 500
+    """Users of the system below it are nobody's mail; nor is the group 0."""
     mechanisms: tuple[str, ...] = ("auto",)
     proxies: tuple[str, ...] = ()
     password_file: PasswordFile = field(default_factory=PasswordFile)
@@ -172,7 +177,7 @@ class Limits:
     not_logged_in_per_address: int = 500
     sessions_per_user: int = 200
     sessions_per_device: int = 50
-    failed_logins_per_address: int = 15
+    failed_logins_per_address: int = 12
     failed_logins_per_account: int = 10
     keepalive_minutes: int = 29
     mobile_keepalive_minutes: int = 14

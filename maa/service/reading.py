@@ -44,8 +44,12 @@ from maa.user import usable_name
 WORKERS_MAX: Final = 256
 COUNT_MAX: Final = 1_000_000
 PORT_MAX: Final = 65535
+UID_MAX: Final = 0xFFFFFFFE
+SILENT_SECONDS_MAX: Final = 120
 KEEPALIVE_MINUTES_MAX: Final = 29
 """Clients renew IDLE after 29 minutes (RFC 2177 §3)."""
+CLASSIC: Final = ("plain", "login", "cram-md5", "digest-md5", "apop")
+"""What mail programs knew before SCRAM."""
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?")
 _ENDPOINTS: Final = (
     'a list of Twisted endpoint strings, such as ["tcp:143", "tcp6:143:interface=\\:\\:1"], or of '
@@ -158,9 +162,17 @@ def _contradictions(config: Config) -> list[Fault]:
         elif tls.certificate is None or tls.client_authorities is None:
             needed = "tls.certificate, tls.key and tls.client_authorities"
             faults.append(Fault(f"listen.{name}", f"client_certificates needs {needed}"))
+    faults += _tokens_of_whom(config.auth.oauth)
     if not any(True for _ in listen.named()):
         faults.append(Fault("listen", 'nothing to listen on; for example imap = ["tcp:143"]'))
     return faults
+
+
+def _tokens_of_whom(oauth: Oauth) -> Iterator[Fault]:
+    """A key set alone would let in whoever has a token of anybody's for anything."""
+    for key, what in (("issuer", "who must have issued"), ("audience", "for whom must be")):
+        if oauth.jwks and not getattr(oauth, key):
+            yield Fault(f"auth.oauth.{key}", f'say {what} what auth.oauth.jwks proves; "*" for any')
 
 
 def _hostname(value: Any, folder: Path) -> str:
@@ -184,6 +196,18 @@ def _workers(value: Any, folder: Path) -> int:
 def _count(value: Any, folder: Path) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= COUNT_MAX:
         raise _Bad(f"a number from 1 to {COUNT_MAX}")
+    return value
+
+
+def _uid(value: Any, folder: Path) -> int:
+    if type(value) is not int or not 1 <= value <= UID_MAX:
+        raise _Bad("a uid, not root's")
+    return value
+
+
+def _silent(value: Any, folder: Path) -> int:
+    if type(value) is not int or not 1 <= value <= SILENT_SECONDS_MAX:
+        raise _Bad(f"seconds from 1 to {SILENT_SECONDS_MAX}")
     return value
 
 
@@ -278,11 +302,12 @@ def _domain(value: Any, folder: Path) -> str:
 
 
 def _mechanisms(value: Any, folder: Path) -> tuple[str, ...]:
-    known = ["auto", *(name.decode().lower() for name in MECHANISMS), "apop"]
+    known = ["auto", "classic", *(name.decode().lower() for name in MECHANISMS), "apop"]
     names = [str(one).lower() for one in value] if isinstance(value, list) else []
     if not names or not all(name in known for name in names):
         raise _Bad(f'["auto"], which other names may follow, or a list of {", ".join(known[1:])}')
-    return tuple(names)
+    sets = {"classic": CLASSIC}
+    return tuple(dict.fromkeys(one for name in names for one in sets.get(name, (name,))))
 
 
 def _word(value: Any, folder: Path) -> str:
@@ -383,6 +408,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
     },
     Auth: {
         "sources": _some_of("password-file", "saslauthd"),
+        "first_uid": _uid,
         "mechanisms": _mechanisms,
         "proxies": _users,
         "password-file": PasswordFile,
@@ -411,7 +437,12 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "domain_table": _path,
         "virtual_users": _path,
     },
-    Saslauthd: {"socket": _path, "realm": _realm},
+    Saslauthd: {
+        "socket": _path,
+        "realm": _realm,
+        "vouched": _one_of("system", "anybody"),
+        "silent_seconds": _silent,
+    },
     Mail: {
         "home": _home,
         "inbox": _place,

@@ -37,6 +37,7 @@ from maa.service import logs, privileges
 from maa.service.accepting import Acceptor, ahead
 from maa.service.audit_file import AuditFile
 from maa.service.config import Config, Oauth
+from maa.service.exposed import exposed
 from maa.service.factories import PROTOCOLS, Factories
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
@@ -59,6 +60,8 @@ RAWLOG_LOOK_SECONDS = 1.0
 ROUNDS_SECONDS = 30.0
 """How long mail waits that arrives where inotify sees nothing, until IDLE tells of it."""
 TIDY_SECONDS = 0.1
+ANY = "*"
+"""In place of an issuer or an audience: whoever it is."""
 """How long what was put off until after a reply waits for more of its kind."""
 
 _log = logging.getLogger(__name__)
@@ -260,6 +263,8 @@ def certificates_of(config: Config) -> Certificates | None:
 
 def shed_privileges(config: Config, file: Path | None) -> None:
     """Give up what was needed to bind ports and read keys; before there are threads."""
+    for fault in exposed(config, passwords=False):
+        _log.warning("%s", fault)
     if os.geteuid() == 0:
         os.setgroups([])  # no user's mail is to be reached through them
     try:
@@ -325,6 +330,7 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
         mechanisms=wanted_mechanisms(auth.mechanisms),
         proxies=auth.proxies,
         secret=partial(secret, str(config.state)),
+        first_uid=auth.first_uid,
     )
 
 
@@ -332,8 +338,8 @@ def issuer_of(oauth: Oauth) -> Issuer:
     """Whose tokens are taken, as configured."""
     return Issuer(
         oauth.claim,
-        oauth.issuer,
-        oauth.audience,
+        "" if oauth.issuer == ANY else oauth.issuer,
+        "" if oauth.audience == ANY else oauth.audience,
         oauth.scope,
         oauth.jwks,
         oauth.introspection,
@@ -354,7 +360,12 @@ def sources_of(config: Config) -> list[Source]:
         "password-file": lambda: PasswordFile(
             str(auth.password_file.path), auth.password_file.rehash
         ),
-        "saslauthd": lambda: Saslauthd(str(auth.saslauthd.socket), auth.saslauthd.realm),
+        "saslauthd": lambda: Saslauthd(
+            str(auth.saslauthd.socket),
+            auth.saslauthd.realm,
+            vouched=auth.saslauthd.vouched,
+            silent_seconds=auth.saslauthd.silent_seconds,
+        ),
     }
     return [made[name]() for name in auth.sources]
 

@@ -12,6 +12,7 @@ from maa.auth.app_passwords import AppPasswords, NoSuchDevice, when
 from maa.auth.credentials import Authenticator
 from maa.auth.errors import BadCredentials, Disabled
 from maa.auth.password_file import PasswordFile
+from maa.auth.saslauthd import Saslauthd
 from maa.user import User
 
 
@@ -43,6 +44,13 @@ def test_a_user_without_a_password_may_have_app_passwords_alone(
     apps: AppPasswords, authenticator: Authenticator
 ) -> None:
     assert authenticator.check("safe", apps.add("safe", "laptop")) == User("safe")
+
+
+def test_users_whom_saslauthd_alone_knows_may_have_devices(
+    tmp_path: Path, apps: AppPasswords
+) -> None:
+    authenticator = Authenticator([Saslauthd(str(tmp_path / "mux"))], app_passwords=apps)
+    assert authenticator.check("virtual", apps.add("virtual", "phone")) == User("virtual")
 
 
 def test_a_disabled_user_does_not_come_in_by_a_device(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from twisted.internet.task import Clock
 
-from maa.auth.credentials import REMEMBERED_MAX, Authenticator
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled
+from maa.auth import memory
+from maa.auth.credentials import Authenticator
+from maa.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    BadCredentials,
+    NotAuthorised,
+    Throttled,
+)
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Penalties
 from maa.auth.source import Source
@@ -40,7 +49,7 @@ class Table(Source):
     def find(self, name: str) -> User | None:
         return User(name) if name in self.passwords else None
 
-    def pretend(self, name: str, password: bytes) -> None:
+    def pretend(self, name: str, password: bytes, service: str) -> None:
         self.pretended += 1
 
     def stamp(self) -> Hashable:
@@ -88,6 +97,50 @@ def test_R253_what_no_source_should_see_takes_the_usual_time(name: str, password
     assert raised(Authenticator([source]), name, password) is BadCredentials
     assert source.asked == []
     assert source.pretended == 1
+
+
+def test_R033_a_wrong_password_takes_the_sources_behind_as_long_as_a_name_nobody_has() -> None:
+    first, second = Table({"joe": b"a"}), Table({"ann": b"b"})
+    authenticator = Authenticator([first, second])
+    assert raised(authenticator, "joe", "wrong") is BadCredentials
+    assert (second.asked, second.pretended) == ([], 1)
+    assert raised(authenticator, "nobody", "wrong") is BadCredentials
+    assert raised(authenticator, "ann", "wrong") is BadCredentials
+    assert (first.pretended, second.pretended) == (0, 1)
+    assert second.asked == ["nobody", "ann"]
+
+
+class Uids(Table):
+    """Users with a uid and a gid, by name."""
+
+    uids: ClassVar = {"root": (0, 0), "daemon": (1, 1), "wheel": (1000, 0), "joe": (1000, 1000)}
+
+    def find(self, name: str) -> User | None:
+        return User(name, *self.uids[name]) if name in self.uids else None
+
+    def check(self, name: str, password: bytes, service: str) -> User | None:
+        found = super().check(name, password, service)
+        return found and self.find(name)
+
+
+@pytest.mark.parametrize("name", ["root", "daemon", "wheel"])
+def test_root_and_daemons_are_nobody(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = Uids(dict.fromkeys(Uids.uids, b"a"))
+    authenticator = Authenticator([source], first_uid=500, proxies=["joe"])
+    assert raised(authenticator, name, "a") is raised(authenticator, name, "b") is BadCredentials
+    assert authenticator.remembered(name, "a") is None
+    with pytest.raises(BadCredentials):
+        authenticator.vouched(name)
+    joe = authenticator.check("joe", "a")
+    assert authenticator.vouched("joe") == joe == User("joe", 1000, 1000)
+    with pytest.raises(NotAuthorised):
+        authenticator.acting(joe, name)
+    # A server that has one uid for all mail may have any but root's.
+    monkeypatch.setattr(os, "geteuid", lambda: Uids.uids[name][0])
+    if name == "daemon":
+        assert authenticator.check(name, "a").uid == 1
+    else:
+        assert raised(authenticator, name, "a") is BadCredentials
 
 
 def test_an_accepted_password_is_remembered_for_its_time() -> None:
@@ -146,14 +199,15 @@ def test_a_source_that_changes_during_the_check_is_not_trusted() -> None:
     assert authenticator.remembered("joe", "a", "imap") is None
 
 
-def test_memory_is_bounded() -> None:
-    names = [f"u{number}" for number in range(REMEMBERED_MAX + 10)]
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "REMEMBERED_MAX", 100)
+    names = [f"u{number}" for number in range(110)]
     authenticator = Authenticator([Table(dict.fromkeys(names, b"a"))])
     for name in names:
         authenticator.check(name, "a", "imap")
     assert authenticator.remembered(names[0], "a", "imap") is None
     assert authenticator.remembered(names[-1], "a", "imap") == User(names[-1])
-    assert len(authenticator._memory) == REMEMBERED_MAX
+    assert len([name for name in names if authenticator.remembered(name, "a", "imap")]) == 100
 
 
 def test_a_password_changed_in_the_file_is_forgotten_at_once(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from maa.auth.errors import AuthUnavailable
 from maa.auth.saslauthd import Saslauthd
+from maa.auth.source import Stored
 from maa.user import User
 
 Answer = Callable[[socket.socket], None]
@@ -90,6 +92,24 @@ def test_a_system_user_brings_uid_gid_and_home(server: Server) -> None:
     assert Saslauthd(server.path).find("nobody.of.this.name") is None
 
 
+def test_whom_the_system_does_not_know_nobody_vouches_for_unless_it_is_said(server: Server) -> None:
+    known = pwd.getpwuid(0).pw_name
+    anybody = Saslauthd(server.path, vouched="anybody")
+    assert Saslauthd(server.path).stored("nobody.of.this.name") is None
+    assert anybody.stored("nobody.of.this.name") == Stored(User("nobody.of.this.name"))
+    assert Saslauthd(server.path).stored(known) == anybody.stored(known) is not None
+    # By its own word, and by the administrator's list of app passwords, there is such a user.
+    assert Saslauthd(server.path).check("virtual", b"x", "imap") == User("virtual")
+    assert Saslauthd(server.path).presumed("virtual") == User("virtual")
+
+
+def test_R033_what_is_pretended_is_asked_and_the_answer_forgotten(server: Server) -> None:
+    Saslauthd(server.path).pretend("joe", b"x", "pop")
+    Saslauthd(server.path + "none").pretend("joe", b"x", "pop")
+    Saslauthd(server.path).pretend("joe\n", b"x", "pop")
+    assert server.asked == [(b"joe", b"x", b"pop", b"")]
+
+
 @pytest.mark.parametrize("text", [b"OK", b"OK welcome", b"OK\0"])
 def test_ok_in_all_its_forms(server: Server, text: bytes) -> None:
     server.answer = says(text)
@@ -135,9 +155,34 @@ def test_R250_a_silent_or_dripping_server_is_given_up(server: Server) -> None:
     server.answer = drips
     begun = time.monotonic()
     with pytest.raises(AuthUnavailable, match="time"):
-        Saslauthd(server.path, reply_seconds=0.3).check("joe", b"x", "imap")
+        Saslauthd(server.path, silent_seconds=0.3).check("joe", b"x", "imap")
     assert 0.2 < time.monotonic() - begun < 5
     released.set()
+
+
+def test_R250_an_answer_may_take_long_while_others_are_answered(server: Server) -> None:
+    waiting: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        if server.asked[-1][0] == b"late":
+            waiting.append(connection.dup())
+        else:
+            says(b"NO")(connection)
+
+    server.answer = answer
+    source = Saslauthd(server.path, silent_seconds=0.6)
+    with ThreadPoolExecutor(1) as pool:
+        late = pool.submit(source.check, "late", b"x", "imap")
+        for _ in range(8):
+            time.sleep(0.2)
+            assert source.check("joe", b"x", "imap") is None
+        assert not late.done()
+        says(b"OK")(waiting[0])
+        assert late.result() == User("late")
+        hangs = pool.submit(source.check, "late", b"x", "imap")
+        assert isinstance(hangs.exception(10), AuthUnavailable)
+    for connection in waiting:
+        connection.close()
 
 
 def test_R250_a_full_queue_of_connections_is_given_up(tmp_path: Path) -> None:
@@ -151,7 +196,7 @@ def test_R250_a_full_queue_of_connections_is_given_up(tmp_path: Path) -> None:
             client.connect_ex(path)
         begun = time.monotonic()
         with pytest.raises(AuthUnavailable):
-            Saslauthd(path, connect_seconds=0.2, reply_seconds=0.2).check("joe", b"x", "imap")
+            Saslauthd(path, silent_seconds=0.2).check("joe", b"x", "imap")
         assert time.monotonic() - begun < 5
         for client in waiting:
             client.close()

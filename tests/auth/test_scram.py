@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maa.auth.decoys import Decoys
 from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled, NotAuthorised
 from maa.auth.mechanisms import MECHANISMS
 from maa.auth.new_hashes import new_hash
 from maa.auth.sasl import Malformed
+from maa.auth.verifiers import ScramVerifier, Shape
 from maa.conversation import TlsFacts
 from maa.user import User
 from tests.auth.exchanges import PEER, Desk
@@ -83,15 +85,44 @@ def test_client_and_server_prove_each_other_the_secret(
 def test_R033_a_name_without_a_secret_is_asked_on_like_any_other(desk: Desk, name: str) -> None:
     salts = set()
     for _ in range(2):
-        exchange = MECHANISMS[b"SCRAM-SHA-256"].begin(desk.admission)
-        next(exchange)
-        said: object = exchange.send(ScramClient(name, "sesame").first)
-        while not isinstance(said, bytes):
-            said = exchange.send(b"")
-        salts.add(said.split(b",s=")[1])
+        salts.add(challenge(desk, name).split(b",s=")[1])
     assert len(salts) == 1
     with pytest.raises(BadCredentials):
         logged_in(desk, b"SCRAM-SHA-256", ScramClient(name, "sesame"))
+
+
+@pytest.mark.parametrize("iterations", [10_000, 4096])
+def test_R033_a_name_without_a_secret_has_a_salt_and_costs_like_those_with_one(
+    tmp_path: Path, iterations: int
+) -> None:
+    made = ScramVerifier.of_password(b"sesame", "sha256", bytes(24), iterations).text()
+    desk = Desk(tmp_path, f"ann:{{SCRAM-SHA-256}}{made}\njoe:{{SCRAM-SHA-256}}{made}\n", BOUND)
+    shown = {name: challenge(desk, name) for name in ("ann", "joe", "nobody", "../x")}
+    assert {said.rpartition(b",i=")[2] for said in shown.values()} == {b"%d" % iterations}
+    salts = [said.split(b",s=")[1].partition(b",")[0] for said in shown.values()]
+    assert {len(base64.b64decode(salt)) for salt in salts} == {24}
+    assert len(set(salts)) == 3
+
+
+def test_the_shape_of_a_decoy_stays_while_users_come() -> None:
+    few = {Shape(4096, 16, clear=False), Shape(10_000, 24, clear=False)}
+    decoys = Decoys(lambda: b"secret")
+    names = [f"user{number}" for number in range(50)]
+    before = [decoys.shape(name, few) for name in names]
+    assert set(before) == few
+    new = Shape(5000, 16, clear=True)
+    after = [decoys.shape(name, {*few, new}) for name in names]
+    assert new in after
+    assert all(now in (then, new) for then, now in zip(before, after, strict=True))
+
+
+def challenge(desk: Desk, name: str) -> bytes:
+    exchange = MECHANISMS[b"SCRAM-SHA-256"].begin(desk.admission)
+    next(exchange)
+    said: object = exchange.send(ScramClient(name, "sesame").first)
+    while not isinstance(said, bytes):
+        said = exchange.send(b"")
+    return said
 
 
 def test_a_disabled_user_hears_so_only_with_the_proof(desk: Desk) -> None:

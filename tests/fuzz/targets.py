@@ -98,11 +98,12 @@ def mbox(data: bytes) -> None:
 def saslauthd(data: bytes) -> None:
     """Yes, no, or AuthUnavailable."""
     server, client = socket.socketpair()
+    deadline = time.monotonic() + 5
     with server, client:
         server.sendall(data[: 2 * REPLY_OCTETS_MAX])
         server.shutdown(socket.SHUT_WR)
         with suppress(AuthUnavailable, OSError):
-            _SASLAUTHD.decided(read_reply(client, time.monotonic() + 5))
+            _SASLAUTHD.decided(read_reply(client, lambda: deadline))
 
 
 def header(data: bytes) -> None:

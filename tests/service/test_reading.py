@@ -58,6 +58,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         plaintext_login = "never"
         [auth]
         sources = ["saslauthd", "password-file"]
+        first_uid = 1000
         mechanisms = ["PLAIN", "scram-sha-256", "apop"]
         proxies = ["backup"]
         password-file.path = "passwd"
@@ -79,6 +80,8 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         gssapi.realm = "EXAMPLE.ORG"
         saslauthd.socket = "/run/mux"
         saslauthd.realm = "example.org"
+        saslauthd.vouched = "anybody"
+        saslauthd.silent_seconds = 60
         [mail]
         home = "/srv/{domain}/{local}"
         inbox = "maildir:{home}/in"
@@ -251,6 +254,21 @@ def test_a_server_that_would_listen_nowhere_is_a_fault(tmp_path: Path) -> None:
 def test_formats_without_a_reader_are_refused_clearly(tmp_path: Path) -> None:
     (found,) = faults(tmp_path, MINIMAL + '[mail]\ninbox = "mdbox:/var/mail/{user}"\n')
     assert "use maildir:PATH, mbox:PATH or mboxrd:PATH" in found
+
+
+def test_the_classic_mechanisms_have_a_name(tmp_path: Path) -> None:
+    config = loaded(tmp_path, MINIMAL + '[auth]\nmechanisms = ["auto", "classic", "plain"]\n')
+    assert config.auth.mechanisms == ("auto", "plain", "login", "cram-md5", "digest-md5", "apop")
+
+
+def test_keys_of_tokens_need_an_issuer_and_an_audience(tmp_path: Path) -> None:
+    keys = MINIMAL + '[auth]\noauth.jwks = "jwks.json"\n'
+    assert [line.partition(":")[0] for line in faults(tmp_path, keys)] == [
+        "auth.oauth.issuer",
+        "auth.oauth.audience",
+    ]
+    loaded(tmp_path, keys + 'oauth.issuer = "https://login.example.org"\noauth.audience = "*"\n')
+    loaded(tmp_path, MINIMAL + '[auth]\noauth.introspection = "https://login.example.org/i"\n')
 
 
 def test_a_file_that_is_not_toml_is_told_with_the_line(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ SOURCE = f"""sources = ["password-file"]
 password-file.path = "{{folder}}/passwd"
 mechanisms = {json.dumps(MECHANISMS)}
 oauth.issuer = "{ISSUER}"
+oauth.audience = "mail"
 oauth.claim = "sub"
 oauth.jwks = "{{folder}}/jwks.json"
 """
@@ -93,7 +94,7 @@ class Logins:
 
 
 def token(person: User) -> str:
-    claims = {"iss": ISSUER, "sub": person.name, "exp": time.time() + 300}
+    claims = {"iss": ISSUER, "aud": "mail", "sub": person.name, "exp": time.time() + 300}
     return jwt.encode(claims, KEY, algorithm="ES256", headers={"kid": "one"})
 
 
