@@ -53,6 +53,12 @@ class Kerberos:
         except self._library.exceptions.GSSError as error:
             raise BadCredentials(f"ticket: {error}") from None
 
+    def ensure_meant(self, context: Any, service: str) -> None:
+        """BadCredentials for a ticket of another service, whose key is in the keytab too."""
+        service_name = str(context.target_name).partition("/")[0].lower()
+        if service_name != service:
+            raise BadCredentials(f"a ticket for {context.target_name}, not for {service}")
+
     def name(self, context: Any) -> str:
         """The login name that the client's principal stands for."""
         name, at, realm = str(context.initiator_name).rpartition("@")
@@ -77,6 +83,7 @@ def exchange(admission: Admission) -> Exchange:
         token = yield answer
         yield SLOW  # the replay cache is a file
         answer = kerberos.step(context, token)
+    kerberos.ensure_meant(context, admission.service)
     if answer and (yield answer):
         raise Malformed("not a GSSAPI response")
     said = kerberos.unwrapped(context, (yield context.wrap(NO_LAYER, False).message))

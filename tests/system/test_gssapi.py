@@ -106,7 +106,9 @@ def kdc(base: Path) -> Iterator[Kdc]:
 def server(base: Path, kdc: Kdc, user: User) -> Iterator[Server]:
     server = Server(base / "gssapi-server", user.home.parent, [user], SOURCE)
     server.configure()
-    for principal in (f"imap/localhost@{REALM}", f"pop/localhost@{REALM}"):
+    # The last as where one keytab serves the whole machine.
+    for service in ("imap", "pop", "host"):
+        principal = f"{service}/localhost@{REALM}"
         kdc.admin(f"addprinc -randkey {principal}")
         kdc.admin(f"ktadd -k {server.folder}/keytab {principal}")
     server.start()
@@ -138,10 +140,15 @@ def test_a_ticket_lets_its_user_in(kdc: Kdc, server: Server, user: User) -> None
     command = (
         "gsasl", "--verbose", "--imap", f"--connect=localhost:{server.imap}", "--no-starttls",
         "--mechanism=GSSAPI", f"--authentication-id={user.name}", "--hostname=localhost",
-        f"--authorization-id={user.name}", "--service=imap", "--quality-of-protection=qop-auth",
+        f"--authorization-id={user.name}", "--quality-of-protection=qop-auth",
     )  # fmt: skip
-    said = kdc.call(*command)
+    said = kdc.call(*command, "--service=imap")
     assert b"Logged in" in said.stdout + said.stderr, said
+    # Whoever has a ticket for another service of this machine has none for this one.
+    for service in ("host", "pop"):
+        said = kdc.call(*command, f"--service={service}")
+        assert b"Logged in" not in said.stdout + said.stderr, said
+        assert b"AUTHENTICATIONFAILED" in said.stdout + said.stderr, said
 
     assert kdc.call("kinit", "stranger", said="ticket\n").returncode == 0
     done = kdc.call(*curl, "--user", f"stranger@{REALM}:", places[0])
