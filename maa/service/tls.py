@@ -21,6 +21,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL.crypto import X509StoreFlags
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from zope.interface import implementer
 
@@ -51,11 +52,17 @@ class NoSuchProtocol(SSL.Error):
 
 
 def new_context(
-    pair: KeyPair, protocol: bytes, *, clients: str = "none", authorities: Path | None = None
+    pair: KeyPair,
+    protocol: bytes,
+    *,
+    clients: str = "none",
+    authorities: Path | None = None,
+    revocations: Path | None = None,
 ) -> SSL.Context:
     """A server context of TLS 1.2 or newer that speaks `protocol`; raises OSError, SSL.Error."""
-    for file in (pair.certificate, pair.key, *([authorities] if authorities else [])):
-        file.open("rb").close()  # OpenSSL's own words for a missing file name no file
+    for file in (pair.certificate, pair.key, authorities, revocations):
+        if file is not None:
+            file.open("rb").close()  # OpenSSL's own words for a missing file name no file
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_cipher_list(CIPHERS)
@@ -75,6 +82,13 @@ def new_context(
         context.load_verify_locations(str(authorities))
         context.load_client_ca(os.fsencode(authorities))
         context.set_verify(_VERIFY[clients], _as_openssl_says)
+        if revocations is not None:
+            context.load_verify_locations(str(revocations))
+            store = context.get_cert_store()
+            assert store is not None  # every context has one
+            store.set_flags(X509StoreFlags.CRL_CHECK)
+            # Who resumes a session is not verified anew.
+            context.set_options(SSL.OP_NO_TICKET)
 
     def choose(connection: Any, offered: Sequence[bytes]) -> bytes:
         if protocol in offered:
@@ -118,10 +132,14 @@ def fault(tls: Tls) -> str | None:
     try:
         for pair in tls.pairs[:1]:
             new_context(pair, b"imap", clients="optional", authorities=tls.client_authorities)
+        if tls.client_revocations is not None:
+            x509.load_pem_x509_crl(tls.client_revocations.read_bytes())
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     except SSL.Error as error:
         return f"{tls.client_authorities} has no certificates: {_reason(error)}"
+    except ValueError as error:
+        return f"{tls.client_revocations} is no list of revocations: {error}"
     return None
 
 
@@ -208,14 +226,20 @@ class Certificates:
 
     def _new(self, pair: KeyPair, kind: tuple[bytes, str]) -> SSL.Context:
         protocol, clients = kind
-        authorities = self._tls.client_authorities
-        return new_context(pair, protocol, clients=clients, authorities=authorities)
+        return new_context(
+            pair,
+            protocol,
+            clients=clients,
+            authorities=self._tls.client_authorities,
+            revocations=self._tls.client_revocations,
+        )
 
     def _files(self) -> Iterable[Path]:
         for pair in self._tls.pairs:
             yield from (pair.certificate, pair.key)
-        if self._tls.client_authorities is not None:
-            yield self._tls.client_authorities
+        for file in (self._tls.client_authorities, self._tls.client_revocations):
+            if file is not None:
+                yield file
 
     def _stat(self) -> Hashable:
         """Changes when one of the files does."""

@@ -37,6 +37,23 @@ class Authority:
         certificate, key = self._made(address, "a client", mail, usage)
         return str(certificate), str(key)
 
+    def revoke(self, *certificates: str, days: int = 1) -> Path:
+        """The list of all that are revoked, good for so many days."""
+        now = datetime.datetime.now(datetime.UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._name)
+            .last_update(now - datetime.timedelta(days=2))
+            .next_update(now + datetime.timedelta(days=days))
+        )
+        for file in certificates:
+            serial = x509.load_pem_x509_certificate(Path(file).read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial)
+            builder = builder.add_revoked_certificate(revoked.revocation_date(now).build())
+        path = self._folder / "crl.pem"
+        path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(_PEM))
+        return path
+
     def _made(
         self, stem: str, common_name: str, *extensions: x509.ExtensionType
     ) -> tuple[Path, Path]:

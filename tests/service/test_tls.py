@@ -215,3 +215,42 @@ def test_authorities_that_are_none_are_a_fault(files: tuple[Path, Path], tmp_pat
     (tmp_path / "ca.pem").write_text("nobody")
     with pytest.raises(SystemExit, match=r"ca\.pem has no certificates"):
         certificates(files, client_authorities=tmp_path / "ca.pem")
+
+
+def test_a_certificate_that_is_revoked_is_refused_from_then_on(
+    files: tuple[Path, Path], authority: Authority
+) -> None:
+    joe, ann = authority.client("joe@example.org"), authority.client("ann@example.org")
+    listed = authority.revoke(ann[0])
+    mine = certificates(files, client_authorities=authority.file, client_revocations=listed)
+    context = mine.context(b"imap", "required")
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        shake(context, certificate=ann)
+    client = client_context(certificate=joe)
+    first = shaken(context.serverConnectionForTLS(None), client)
+    # A session that is resumed would not be verified.
+    session = first.client.session
+    assert not shaken(
+        context.serverConnectionForTLS(None), client, session=session
+    ).client.session_reused
+    authority.revoke(joe[0], ann[0])
+    mine.reload(True)
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        shaken(context.serverConnectionForTLS(None), client, session=session)
+    authority.revoke(days=-1)
+    mine.reload(True)
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        shake(context, certificate=joe)
+    # Who shows none is not concerned.
+    shake(mine.context(b"imap"))
+
+
+def test_revocations_that_are_none_are_a_fault(
+    files: tuple[Path, Path], authority: Authority, tmp_path: Path
+) -> None:
+    for text in ("nothing", authority.file.read_text()):
+        (tmp_path / "crl.pem").write_text(text)
+        with pytest.raises(SystemExit, match=r"crl\.pem is no list of revocations"):
+            certificates(
+                files, client_authorities=authority.file, client_revocations=tmp_path / "crl.pem"
+            )
