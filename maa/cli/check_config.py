@@ -63,6 +63,7 @@ def _tls_files(config: Config) -> dict[str, Path]:
         files[f"tls.further {number}: certificate"] = pair.certificate
         files[f"tls.further {number}: key"] = pair.key
     files["tls.client_authorities"] = config.tls.client_authorities
+    files["tls.client_revocations"] = config.tls.client_revocations
     return {key: file for key, file in files.items() if file is not None}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
+import pwd
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
 from maa.auth.password_file import PasswordFile
 from maa.auth.password_line import parsed
 from maa.limits import quota
+from maa.service.config import Auth, Config
 from maa.service.config import PasswordFile as PasswordFileSettings
 from maa.service.reading import ConfigError, load
 from maa.service.server import authenticator_of
@@ -85,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.app is not None or arguments.apps or arguments.revoke:
             print(_of_devices(arguments))
         else:
-            print(_done(arguments, str(_file(arguments))))
+            print(_done(arguments, _config(arguments)))
     except (_Fault, ConfigError, AuthUnavailable, PasswordTooLong, UnknownHash) as error:
         reason = str(error)
     except BadCredentials:
@@ -128,19 +131,32 @@ def _of_devices(arguments: argparse.Namespace) -> str:
         password = apps.add(name, arguments.app)
     except ValueError as error:
         raise _Fault(str(error)) from None
+    _let_read(apps.path, config)
     return f"{name}: the password for {arguments.app}, shown only now:\n{password}"
 
 
-def _file(arguments: argparse.Namespace) -> Path:
-    if arguments.file is not None:
-        return Path(arguments.file)
-    if arguments.config is not None or CONFIG.exists():
-        return load(arguments.config or CONFIG).auth.password_file.path
-    return PasswordFileSettings().path
+def _config(arguments: argparse.Namespace) -> Config:
+    """With nothing but the password file, where there is no more."""
+    if arguments.file is None and (arguments.config is not None or CONFIG.exists()):
+        return load(arguments.config or CONFIG)
+    path = arguments.file or PasswordFileSettings().path
+    return Config(auth=Auth(password_file=PasswordFileSettings(Path(path))))
 
 
-def _done(arguments: argparse.Namespace, path: str) -> str:
-    name: str = arguments.user
+def _let_read(path: str, config: Config) -> None:
+    """Give a file that root has just made to the group of the user as whom the server reads it."""
+    status = os.stat(path)
+    if config.run_as is None or status.st_uid or status.st_gid or status.st_mode & 0o077:
+        return
+    try:
+        os.chown(path, -1, pwd.getpwnam(config.run_as).pw_gid)
+        os.chmod(path, 0o640)
+    except KeyError:
+        raise _Fault(f"run_as: there is no user {config.run_as}") from None
+
+
+def _done(arguments: argparse.Namespace, config: Config) -> str:
+    name, path = str(arguments.user), str(config.auth.password_file.path)
     if not usable_name(name):
         raise _Fault(f"{name!r} is no usable name: letters, digits and . _ + - = @, no ..")
     if arguments.delete:
@@ -168,6 +184,7 @@ def _done(arguments: argparse.Namespace, path: str) -> str:
         stored = new_hash(_encoded(_password(arguments, twice=True)), arguments.scheme)
     _ensure_sound(name, stored, fields)
     new = set_password(path, name, stored, fields)
+    _let_read(path, config)
     return f"{name} is {'added to' if new else 'changed in'} {path}"
 
 

@@ -6,12 +6,16 @@ says how each is checked. `config/maa.toml` shows all of them, and a test compar
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Final
 
-from maa.networks import LOOPBACK, NOWHERE, Networks
+from maa.networks import LOOPBACK, NOWHERE, Networks, loopback
+
+_INTERFACE: Final = re.compile(r":interface=((?:[^:\\]|\\.)*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,14 @@ class Endpoint:
     """Balancers that send the PROXY protocol."""
     client_certificates: str = "none"
     """Whether TLS asks the client for a certificate: none, optional or required."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether other machines may reach it, as far as the text tells."""
+        if self.endpoint.startswith("unix:"):
+            return False
+        interface = _INTERFACE.search(self.endpoint)
+        return interface is None or not loopback(interface[1].replace("\\:", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +75,8 @@ class Tls:
     """More certificates, for clients that ask for the names in them (SNI)."""
     client_authorities: Path | None = None
     """Who signs the certificates of clients."""
+    client_revocations: Path | None = None
+    """Their lists of those that are no longer good (RFC 5280 §5)."""
     plaintext_login: str = "loopback"
 
     @property

@@ -47,20 +47,24 @@ class CannotDrop(Exception):
     """The process cannot become what it should; says why."""
 
 
-def shed(run_as: str | None, state: Path) -> None:
+def shed(run_as: str | None, state: Path, *, remote: bool) -> None:
     """Become `run_as`, and keep no right but to take users' identities. CannotDrop.
 
-    To be called while there is one thread only: capabilities are a thread's own.
+    `remote`: other machines reach the service, which root therefore does not give. To be called
+    while there is one thread only: capabilities are a thread's own.
     """
     if len(os.listdir("/proc/self/task")) > 1:
         raise CannotDrop("there are threads already, which would keep all rights")
     if os.geteuid() != 0:
         if run_as is not None and _user(run_as).pw_uid != os.geteuid():
             raise CannotDrop(f"run_as: only root can become {run_as}")
+        _lock()
         _keep(KEPT & _permitted())
         return
     kept = KEPT & _permitted()
     if run_as is None:
+        if remote:
+            raise CannotDrop("root does not serve other machines: set run_as, or use twistd --uid")
         _log.warning("serves as root, with few of its rights: set run_as, or use twistd --uid")
         _lock()
         _keep(kept)

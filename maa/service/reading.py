@@ -151,6 +151,8 @@ def _contradictions(config: Config) -> list[Fault]:
         faults.append(Fault(f"tls.{missing}", "certificate and key are set together or not at all"))
     if tls.further and tls.certificate is None:
         faults.append(Fault("tls.further", "needs tls.certificate and tls.key, for all others"))
+    if tls.client_revocations is not None and tls.client_authorities is None:
+        faults.append(Fault("tls.client_revocations", "needs tls.client_authorities"))
     for name in ("imaps", "pop3s"):
         if getattr(listen, name) and tls.certificate is None:
             faults.append(Fault(f"listen.{name}", "needs tls.certificate and tls.key"))
@@ -404,6 +406,7 @@ _CHECKS: Final[dict[type[Any], dict[str, Check | type[Any]]]] = {
         "key": _path,
         "further": _key_pairs,
         "client_authorities": _path,
+        "client_revocations": _path,
         "plaintext_login": _one_of("never", "loopback", "always"),
     },
     Auth: {

@@ -268,7 +268,8 @@ def shed_privileges(config: Config, file: Path | None) -> None:
     if os.geteuid() == 0:
         os.setgroups([])  # no user's mail is to be reached through them
     try:
-        privileges.shed(config.run_as, config.state)
+        remote = any(endpoint.remote for _, endpoint in config.listen.named())
+        privileges.shed(config.run_as, config.state, remote=remote)
     except privileges.CannotDrop as error:
         raise SystemExit(f"{file or 'maa'}: {error}") from None
 

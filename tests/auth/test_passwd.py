@@ -160,6 +160,28 @@ def test_the_file_named_in_the_configuration_is_used(path: Path, tmp_path: Path)
     assert main(["passwd", "--config", str(tmp_path / "none"), "--delete", "joe"]) == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_makes_the_server_can_read(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, apps = tmp_path / "maa.toml", tmp_path / "apps"
+    config.write_text(
+        f'run_as = "daemon"\nlisten.imap = ["tcp:143"]\nstate = "{tmp_path}/state"\n'
+        f'[auth]\npassword-file.path = "{path}"\napp-passwords.path = "{apps}"\n'
+    )
+    monkeypatch.setattr(sys, "stdin", io.StringIO("secret\n"))
+    assert main(["passwd", "--config", str(config), "--stdin", "joe"]) == 0
+    assert main(["passwd", "--config", str(config), "--app", "phone", "joe"]) == 0
+    for file in (path, apps):
+        assert (file.group(), file.owner()) == ("daemon", "root")
+        assert file.stat().st_mode & 0o7777 == 0o640
+    # What the administrator has settled stays.
+    os.chown(path, 0, 0)
+    path.chmod(0o644)
+    assert main(["passwd", "--config", str(config), "--keep", "--home", "/home", "joe"]) == 0
+    assert (path.group(), path.stat().st_mode & 0o7777) == ("root", 0o644)
+
+
 def test_a_quota_is_set_and_a_wrong_one_refused(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from maa.service.config import Endpoint
 from maa.service.privileges import CannotDrop, shed
 
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give anything up")
@@ -19,7 +20,7 @@ import json, os, sys
 from pathlib import Path
 from maa.service.privileges import CannotDrop, shed
 try:
-    shed(sys.argv[1] or None, Path(sys.argv[2]))
+    shed(sys.argv[1] or None, Path(sys.argv[2]), remote=bool(sys.argv[3:]))
 except CannotDrop as error:
     print(json.dumps({"error": str(error)}))
     sys.exit()
@@ -34,9 +35,9 @@ print(json.dumps({"before": found, "uid": os.getuid(), "again": again}))
 """
 
 
-def shed_by(run_as: str, state: Path) -> dict[str, object]:
+def shed_by(run_as: str, state: Path, *remote: str) -> dict[str, object]:
     """In a process of its own."""
-    command = [sys.executable, "-c", _SHED, run_as, str(state)]
+    command = [sys.executable, "-c", _SHED, run_as, str(state), *remote]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, object] = json.loads(done.stdout)
     return found
@@ -63,6 +64,31 @@ def test_R253_root_without_a_user_to_become_loses_its_rights_all_the_same(tmp_pa
 
 
 @ROOT
+def test_R253_root_serves_no_other_machine(tmp_path: Path) -> None:
+    assert "root does not serve" in str(shed_by("", tmp_path, "remote")["error"])
+    assert "before" in shed_by("daemon", tmp_path / "state", "remote")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "remote"),
+    [
+        ("tcp:143", True),
+        ("tcp6:143", True),
+        ("tcp:143:interface=10.0.0.1", True),
+        ("tcp:143:interface=127.0.0.1", False),
+        ("tcp:143:backlog=5:interface=127.0.0.53", False),
+        (r"tcp6:143:interface=\:\:1", False),
+        (r"tcp6:143:interface=\:\:", True),
+        ("tcp:143:interface=", True),
+        ("unix:/run/imap", False),
+        ("systemd:domain=INET:index=0", True),
+    ],
+)
+def test_whether_other_machines_reach_an_endpoint(endpoint: str, remote: bool) -> None:
+    assert Endpoint(endpoint).remote is remote
+
+
+@ROOT
 @pytest.mark.parametrize(
     ("run_as", "told"),
     [("no-such-user", "there is no user no-such-user"), ("daemon", "does not belong to daemon")],
@@ -77,7 +103,7 @@ def test_threads_would_keep_their_rights(tmp_path: Path) -> None:
     thread.start()
     try:
         with pytest.raises(CannotDrop, match="there are threads already"):
-            shed(None, tmp_path)
+            shed(None, tmp_path, remote=False)
     finally:
         end.set()
         thread.join()

@@ -55,6 +55,7 @@ def test_every_setting_can_be_said(tmp_path: Path) -> None:
         key = "/etc/key.pem"
         further = [{certificate = "other.pem", key = "other.key"}]
         client_authorities = "ca.pem"
+        client_revocations = "crl.pem"
         plaintext_login = "never"
         [auth]
         sources = ["saslauthd", "password-file"]
@@ -173,7 +174,7 @@ def test_an_unknown_setting_is_a_fault_with_a_suggestion(tmp_path: Path) -> None
     assert faults(tmp_path, text) == [
         "hostnam: unknown setting; did you mean hostname?",
         "tls.cert: unknown setting; here may stand certificate, key, further, "
-        "client_authorities, plaintext_login",
+        "client_authorities, client_revocations, plaintext_login",
         "auth.password_file: unknown setting; did you mean password-file?",
     ]
 
@@ -294,6 +295,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         .replace("\n# audit =", "\naudit =")
         .replace("\n# key =", "\nkey =")
         .replace("\n# client_authorities =", "\nclient_authorities =")
+        .replace("\n# client_revocations =", "\nclient_revocations =")
         .replace("\n# names.", "\nnames.")
         .replace("\n# oauth.", "\noauth.")
         .replace("\n# gssapi.", "\ngssapi.")
