@@ -8,6 +8,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -60,13 +61,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 1
     clients: dict[str, str] = {}
-    for file in files:
-        try:
+    try:
+        for file in files:
+            if str(file) != "-":
+                with open(file, encoding="utf-8") as stream:
+                    clients |= _clients(stream)
+        for file in files:
             with sys.stdin if str(file) == "-" else open(file, encoding="utf-8") as stream:
                 _print(_events(stream, str(file)), wanted, clients, arguments.json)
-        except OSError as error:
-            print(f"{file}: {error.strerror}", file=sys.stderr)
-            return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -74,6 +79,17 @@ def _configured(config: Path) -> Path:
     found = load(config).log.audit
     if found is None:
         raise ValueError(f"{config}: no audit log is kept: set [log] audit")
+    return found
+
+
+def _clients(stream: TextIO) -> dict[str, str]:
+    """What the clients of sessions say of themselves, which most say after their login."""
+    found = {}
+    for line in stream:
+        if f'"event": "{CLIENT}"' in line:
+            with suppress(ValueError):
+                event = json.loads(line.lstrip("\x1e"))
+                found[str(event.get("session"))] = str(event.get("client"))
     return found
 
 
@@ -99,7 +115,7 @@ def _print(
         if event.get("event") == CLIENT:
             clients[str(event.get("session"))] = str(event.get("client"))
         elif event.get("event") == LOGIN and str(event.get("session")) in clients:
-            event.setdefault("client", clients.pop(str(event.get("session"))))
+            event.setdefault("client", clients[str(event.get("session"))])
         if not wanted(event):
             continue
         print(json.dumps(event, ensure_ascii=False) if as_json else line(event))

@@ -161,3 +161,17 @@ def test_a_damaged_line_is_passed_over_and_nothing_forges_another(
     assert "line 1 is damaged" in heard.err
     (line,) = heard.out.splitlines()
     assert line.endswith("login joe\\x0a2026 login root x=\\x1b[31m")
+
+
+def test_a_login_has_the_client_that_named_itself_later(
+    server: Running, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with server.connected(server.imap) as client:
+        server.asked(client, b"", b"\r\n")
+        server.asked(client, b"a LOGIN joe secret\r\n", b"a OK")
+        server.asked(client, b'b ID ("name" "Later")\r\n', b"b OK")
+    until = time.monotonic() + PATIENCE_SECONDS
+    while not any("Later" in line for line in told(server, capsys)) and time.monotonic() < until:
+        time.sleep(0.05)
+    *_, login = told(server, capsys, "--event", "login")
+    assert login.endswith('mechanism=LOGIN tls=False client="name" "Later"')
