@@ -111,7 +111,7 @@ class Authenticator:
             stamps = self._stamps()
             octets = password.encode("utf-8", "surrogateescape")
             user = self._asked(name, account or "", octets, service, address)
-            self._ensure_served(user)
+            self.ensure_served(user)
             if not is_near(user, address):
                 raise BadCredentials("not from this network")
         except AuthError as error:
@@ -161,10 +161,10 @@ class Authenticator:
             raise BadCredentials("no such user")
         if found.disabled:
             raise Disabled("the account is disabled")
-        self._ensure_served(found.user)
+        self.ensure_served(found.user)
         return found.user
 
-    def _ensure_served(self, user: User) -> None:
+    def ensure_served(self, user: User) -> None:
         """BadCredentials for root and the daemons, unless this process is that user."""
         uid, first = user.uid, self._first_uid
         low = uid is not None and uid < first and not uid == os.geteuid() != 0

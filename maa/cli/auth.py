@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tried(config: Config, name: str, password: bytes, service: str, peer: Peer) -> Iterator[str]:
     """What is done for the login, line by line; the last says how it ends."""
-    account = authenticator_of(config).account(name)
+    authenticator = authenticator_of(config)
+    account = authenticator.account(name)
     yield f"login name {name!r} is the account {account!r}"
     if account is None or not usable_name(account):
         yield "refused: nobody's name"
@@ -77,6 +78,7 @@ def _tried(config: Config, name: str, password: bytes, service: str, peer: Peer)
                 user = source.check(account, password, service)
             if user is not None:
                 yield f"{kind}: yes: {_described(user)}"
+                authenticator.ensure_served(user)
                 ensure_may(user, peer, service, time.time())
         except AuthUnavailable as error:
             yield f"{kind}: unavailable: {error}"

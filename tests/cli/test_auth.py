@@ -87,3 +87,11 @@ def test_the_password_file_is_asked_for_the_account(tried) -> None:
 def test_a_question_that_cannot_be_sent_is_not(tried) -> None:
     status, out = tried("joe", sources='"saslauthd"', password="x" * 1025)
     assert status == 1 and "not asked" in out
+
+
+def test_root_is_refused_whatever_saslauthd_says(server: Server, tried) -> None:
+    status, out = tried("root", sources='"saslauthd"')
+    assert status == 1 and "b'OK'" in out
+    assert out.splitlines()[-1] == (
+        "refused: saslauthd: BadCredentials: not a user whose mail is served"
+    )
