@@ -28,7 +28,11 @@ from maa.auth.settled_file import settled, stamp
 
 REPLACED_MAX: Final = 10
 """As often; maps that lead in a circle end there."""
+ADDRESS_LENGTH_MAX: Final = 1024
+"""A longer one is nobody's: a map with `%1` twice in a value would double it time and again."""
 T = TypeVar("T")
+File = tuple[str, bytes]
+"""Its path, for what is said of it, and what is in it."""
 _log = logging.getLogger(__name__)
 
 
@@ -40,6 +44,15 @@ class Tables:
     domains: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def parse(cls, local: File, domains: File, addresses: File) -> Tables:
+        """From what the files say; a line that says nothing is passed over."""
+        return cls(
+            frozenset(_entries(local, _word)),
+            {old.lower(): new.lower() for old, new in _entries(domains, _pair)},
+            {address.lower(): target for address, target in _entries(addresses, _pair)},
+        )
+
     def account(self, name: str, default_domain: str) -> str | None:
         """The account's name; None: the map says that it is nobody's."""
         address = f"{name}@{default_domain}" if default_domain and "@" not in name else name
@@ -47,6 +60,8 @@ class Tables:
             local, at, domain = address.rpartition("@")
             if not at:
                 return address
+            if len(address) > ADDRESS_LENGTH_MAX:
+                return None
             domain = domain.lower()
             address = f"{local}@{self.domains.get(domain, domain)}"
             found = self._mapped(address)
@@ -102,13 +117,8 @@ class Names:
         before = self.stamp()
         if before == self._stamp:
             return
-        local, domains, addresses = self._files
         try:
-            self._tables = Tables(
-                frozenset(_read(local, _word)),
-                {old.lower(): new.lower() for old, new in _read(domains, _pair)},
-                {address.lower(): target for address, target in _read(addresses, _pair)},
-            )
+            self._tables = Tables.parse(*map(_read, self._files))
         except OSError as error:
             # Without a table a name may be somebody else's.
             if self._stamp is None:
@@ -117,10 +127,12 @@ class Names:
         self._stamp = before
 
 
-def _read(path: str | None, line: Callable[[list[str]], T | None]) -> list[T]:
-    if path is None:
-        return []
-    data, _ = settled(path)
+def _read(path: str | None) -> File:
+    return ("", b"") if path is None else (path, settled(path)[0])
+
+
+def _entries(file: File, line: Callable[[list[str]], T | None]) -> list[T]:
+    path, data = file
     found = []
     for number, text in enumerate(data.decode("utf-8", "replace").split("\n"), 1):
         words = text.partition("#")[0].split(None, 1)

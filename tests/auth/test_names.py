@@ -64,6 +64,11 @@ def test_a_circle_ends(names: Names) -> None:
     assert names.account("circle@example.org") in ("circle", "circle2")
 
 
+def test_a_name_that_the_map_makes_longer_time_and_again_is_nobodys() -> None:
+    tables = Tables.parse(("", b""), ("", b""), ("", b"@a.example %1.%1.%1.%1@a.example\n"))
+    assert tables.account("joe@a.example", "") is None
+
+
 def test_the_default_domain_is_added_to_what_has_none(tmp_path: Path) -> None:
     assert Names("example.org").account("joe") == "joe@example.org"
     assert Names("example.org").account("joe@example.net") == "joe@example.net"
