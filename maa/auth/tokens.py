@@ -37,6 +37,10 @@ SILENT_SECONDS: Final = 5.0
 SLOW_SECONDS: Final = 1.0
 LEEWAY_SECONDS: Final = 30
 """How far clocks may differ."""
+# What json and PyJWT say of a key set that is none.
+_NONSENSE: Final = (
+    *(ValueError, TypeError, AttributeError, KeyError, NotImplementedError, RecursionError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,8 @@ class Tokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp"], "verify_aud": bool(issuer.audience)},
             )
-        except jwt.PyJWTError as error:
+        # PyJWT 2.10 lets the last two of them through.
+        except (jwt.PyJWTError, OverflowError, RecursionError) as error:
             raise BadCredentials(f"token: {error}") from None
         return claims
 
@@ -140,7 +145,7 @@ class Tokens:
     def _set(self, data: bytes) -> Any:
         try:
             return self._jwt.PyJWKSet.from_dict(json.loads(data))
-        except (ValueError, TypeError, AttributeError, self._jwt.PyJWTError) as error:
+        except (*_NONSENSE, self._jwt.PyJWTError) as error:
             raise AuthUnavailable(f"{self._issuer.jwks}: no key set: {error}") from None
 
     # Introspection
@@ -155,7 +160,7 @@ class Tokens:
             request.add_header("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
         try:
             claims = json.loads(self._answer(request))
-        except ValueError:
+        except (ValueError, RecursionError):
             claims = None
         if not isinstance(claims, dict) or not isinstance(claims.get("active"), bool):
             raise AuthUnavailable(f"{issuer.introspection}: no answer of RFC 7662")

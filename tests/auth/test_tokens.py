@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import threading
@@ -14,7 +15,8 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 import maa.auth.tokens
 from maa.auth.errors import AuthUnavailable, BadCredentials, NotAuthorised
@@ -102,6 +104,17 @@ def test_only_public_keys_sign(tokens: Tokens, keys: Path) -> None:
             tokens.name(forged)
 
 
+@pytest.mark.parametrize("part", ["header", "claims"])
+def test_a_token_of_nested_lists_is_refused(tokens: Tokens, part: str) -> None:
+    nested = b"[" * 5000
+    header = nested if part == "header" else json.dumps({"alg": "RS256", "kid": "one"}).encode()
+    signed = b".".join(base64.urlsafe_b64encode(one).strip(b"=") for one in (header, nested))
+    signature = KEY.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    forged = b".".join((signed, base64.urlsafe_b64encode(signature).strip(b"=")))
+    with pytest.raises(BadCredentials):
+        tokens.name(forged.decode())
+
+
 def test_a_shared_secret_in_the_key_set_counts_for_nothing(tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     path.write_text('{"keys": [{"kty": "oct", "kid": "one", "alg": "HS256", "k": "c2VjcmV0"}]}')
@@ -117,7 +130,12 @@ def test_keys_are_read_again_when_they_change(tokens: Tokens, keys: Path) -> Non
     assert tokens.name(token(new, "new")) == "joe"
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", "[]", '{"keys": 7}'])
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "{}", "[]", '{"keys": 7}', '{"keys": [{"kty": "oct"}]}', "[" * 2000,
+     '{"keys": [{"kty": "oct", "k": "AA", "alg": "none"}]}'],
+    ids=range(8),
+)  # fmt: skip
 def test_R251_without_keys_nobody_can_tell(keys: Path, text: str | None) -> None:
     keys.unlink() if text is None else keys.write_text(text)
     with pytest.raises(AuthUnavailable):
@@ -201,8 +219,10 @@ def test_what_the_issuer_denies_is_refused(web: Web, claims: dict[str, Any]) -> 
 
 @pytest.mark.parametrize(
     ("status", "data"),
-    [(500, b""), (401, b"{}"), (302, b""), (200, b"<html>"), (200, b"{}"), (200, b" " * (2 << 20))],
-)
+    [(500, b""), (401, b"{}"), (302, b""), (200, b"<html>"), (200, b"{}"), (200, b" " * (2 << 20)),
+     (200, b"[" * 2000)],
+    ids=range(7),
+)  # fmt: skip
 def test_R251_an_issuer_that_does_not_answer_has_refused_nobody(
     web: Web, status: int, data: bytes
 ) -> None:
