@@ -30,6 +30,8 @@ from maa.store.foreign import Damaged, courier, dovecot, uw
 from maa.store.mbox_split import NotMbox, digest, split
 from maa.transport.deflate import PIECE_OCTETS, DamagedStream, Deflate
 from maa.transport.rawlog import read_recording
+from tests.fuzz.connections import name_tables, pop3, proxy_header
+from tests.fuzz.logins import sasl, scram, tokens
 
 _HEAD = re.compile(rb"[^ ]+ (?:([Uu][Ii][Dd]) )?([A-Za-z]+)")
 _SASLAUTHD = Saslauthd("nowhere")
@@ -169,5 +171,6 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     target.__name__: target
     for target in (
         *(imap_parser, mime, mbox, saslauthd, header, password_line, foreign, rawlog, deflate),
+        *(sasl, scram, tokens, proxy_header, name_tables, pop3),
     )
 }
