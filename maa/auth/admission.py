@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.cram_md5 import apop
 from maa.auth.credentials import AUTOMATIC
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Throttled, named
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Outdated, Throttled, named
 from maa.auth.mechanisms import MECHANISMS, Mechanism
 from maa.auth.penalties import THROTTLED_SECONDS
-from maa.auth.refusals import note_refusal
+from maa.auth.refusals import note_leak, note_refusal
 from maa.auth.restrictions import ensure_may, is_near
 from maa.auth.sasl import Dialogue, NotOffered, PrivacyRequired, dialogue
 from maa.auth.source import Serves, Stored
@@ -112,6 +112,7 @@ class Admission:
     def by_password(self, name: str, password: str) -> Dialogue[User]:
         """LOGIN, or USER and PASS: in memory for a user known and warm."""
         if self._barred or not self.private:
+            note_leak(self.peer, self.service, name)
             raise PrivacyRequired("passwords need TLS")
         try:
             return (yield from self.checked(name, password))
@@ -126,6 +127,8 @@ class Admission:
         if mechanism is None or not self._offers(name, mechanism, self.authenticator.serves()):
             raise NotOffered("this mechanism is not offered")
         if name not in self.mechanisms():
+            if mechanism.reveals and initial is not None:
+                note_leak(self.peer, self.service, "")
             raise PrivacyRequired("this mechanism needs TLS")
         try:
             if not mechanism.password:
@@ -151,6 +154,8 @@ class Admission:
         """A wrong proof is a guess like a wrong password (R222); Throttled."""
         try:
             return (yield from played)
+        except Outdated:
+            raise  # it was genuine, and no guess
         except BadCredentials as error:
             yield SLOW
             penalties, address = self.authenticator.penalties, self.peer.address
@@ -166,7 +171,7 @@ class Admission:
     ) -> Generator[Request, object, User]:
         """The user whose password this is, acting for `authzid`; AuthError."""
         address = self.peer.address
-        user = self.authenticator.remembered(name, password, self.service)
+        user = self.authenticator.remembered(name, password, self.service, address)
         try:
             if user is None or not is_near(user, address):
                 yield SLOW
@@ -185,18 +190,21 @@ class Admission:
         """The user of a login name that was proved without its password; AuthError."""
         yield SLOW
         try:
-            user = self.vouched(name)
-            return (yield from self.admitted(user, authzid))
+            return (yield from self.known(self.vouched(name), authzid))
         except AuthError as error:
             error.name = name
             raise
 
     def vouched(self, name: str) -> User:
-        """The user of a proved login name, who is known here from now on; AuthError. May block."""
+        """The user of a login name that was proved; AuthError. May block."""
         self._ensure_heard(name)  # for the right proof too
-        user = self.authenticator.vouched(name)
-        self.authenticator.penalties.succeeded(self.peer.address, self.authenticator.target(name))
-        return user
+        return self.authenticator.vouched(name)
+
+    def known(self, user: User, authzid: str = "") -> Generator[Request, object, User]:
+        """As `admitted`, of a user whose proof took no password, and who is known here then."""
+        found = yield from self.admitted(user, authzid)
+        self.authenticator.penalties.succeeded(self.peer.address, user.name)
+        return found
 
     def _ensure_heard(self, name: str) -> None:
         target = self.authenticator.target(name)

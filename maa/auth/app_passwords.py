@@ -58,6 +58,8 @@ class LastUse:
 class _Content:
     stamp: Hashable
     by_name: dict[str, tuple[AppPassword, ...]]
+    fault: str = ""
+    """Why nobody's can be told."""
 
 
 class NoSuchDevice(LookupError):
@@ -82,6 +84,18 @@ class AppPasswords:
         typed = _normal(password)
         fitting = [one.device for one in listed if hashes.verified(one.stored, typed)]
         return fitting[0] if fitting else None
+
+    def load(self) -> None:
+        """Read the file if it has changed. May block."""
+        self._current()
+
+    def anybody(self) -> bool:
+        """Whether somebody had one when the file was read last. Never blocks."""
+        return self._content is not None and bool(self._content.by_name)
+
+    def fault(self) -> str:
+        """Why nobody's device is found at present; empty: they are. May block."""
+        return self._current().fault
 
     def listed(self, name: str) -> tuple[AppPassword, ...]:
         """The user's app passwords. May block."""
@@ -157,7 +171,7 @@ class AppPasswords:
         except OSError as error:
             # Whoever has another password is not to wait for this file.
             _log.warning("%s: %s", self.path, error.strerror)
-            return _Content(before, {})
+            return _Content(before, {}, f"{self.path}: {error.strerror}")
         found: dict[str, tuple[AppPassword, ...]] = {}
         for one in self._lines(data.decode("utf-8", "surrogateescape")):
             found[one.name] = (*found.get(one.name, ()), one)

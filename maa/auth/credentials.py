@@ -19,7 +19,14 @@ from typing import Final
 
 from maa.auth.app_passwords import AppPasswords
 from maa.auth.decoys import Decoys
-from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials, Disabled, NotAuthorised
+from maa.auth.errors import (
+    AuthError,
+    AuthUnavailable,
+    BadCredentials,
+    Disabled,
+    NotAuthorised,
+    Undecided,
+)
 from maa.auth.kerberos import Kerberos
 from maa.auth.memory import Memory, Stamps
 from maa.auth.names import Names
@@ -28,6 +35,7 @@ from maa.auth.restrictions import is_near
 from maa.auth.source import Serves, Source, Stored
 from maa.auth.tokens import Tokens
 from maa.auth.verifiers import SALT_OCTETS, Shape
+from maa.networks import neighbourhood
 from maa.user import User, usable_name
 
 PASSWORD_OCTETS_MAX: Final = 1024
@@ -81,20 +89,29 @@ class Authenticator:
         """Have the sources read what they serve. May block."""
         for source in self._sources:
             source.load()
+        if self._apps is not None:
+            self._apps.load()
 
     def serves(self) -> Serves:
         """Which challenges the stored passwords of all sources answer. Never blocks."""
-        if len(self._sources) == 1:
+        devices = self._apps is not None and self._apps.anybody()
+        if len(self._sources) == 1 and not devices:
             return self._sources[0].serves()
         each = [source.serves() for source in self._sources]
         if not each:
             return Serves()
-        all_of_them = frozenset.intersection(*(one.all for one in each))
-        return Serves(all_of_them, frozenset.union(*(one.some for one in each)))
+        # An app password answers no challenge.
+        for_all = (frozenset[str]() if devices else one.all for one in each)
+        return Serves(
+            frozenset.intersection(*for_all), frozenset.union(*(one.some for one in each))
+        )
 
-    def remembered(self, name: str, password: str, service: str = "imap") -> User | None:
-        """The user whose very password was accepted a short time ago. Never blocks."""
-        return self._memory.user(name, password, service, self._stamps)
+    def remembered(
+        self, name: str, password: str, service: str = "imap", address: str = ""
+    ) -> User | None:
+        """The user whose very password was accepted from there a short time ago. Never blocks."""
+        key = (name, service, neighbourhood(address))
+        return self._memory.user(key, password, self._stamps)
 
     def check(self, name: str, password: str, service: str = "imap", address: str = "") -> User:
         """Ask the sources in order; raises AuthError. May block for as long as they take.
@@ -111,17 +128,14 @@ class Authenticator:
             stamps = self._stamps()
             octets = password.encode("utf-8", "surrogateescape")
             user = self._asked(name, account or "", octets, service, address)
-            self.ensure_served(user)
-            if not is_near(user, address):
-                raise BadCredentials("not from this network")
         except AuthError as error:
             error.spent_seconds = time.monotonic() - begun
-            if isinstance(error, BadCredentials):
+            if isinstance(error, BadCredentials | Undecided):
                 self.penalties.failed(address, target, password)
                 error.wait_seconds = wait_seconds
             raise
         self.penalties.succeeded(address, target)
-        self._memory.put(name, password, service, user, stamps)
+        self._memory.put((name, service, neighbourhood(address)), password, user, stamps)
         return user
 
     def account(self, name: str) -> str | None:
@@ -156,7 +170,10 @@ class Authenticator:
 
     def vouched(self, name: str) -> User:
         """The user whom somebody else proved: a certificate, a ticket, a token; AuthError."""
-        found = self.stored(name)
+        return self._vouched(self.account(name) or "")
+
+    def _vouched(self, account: str) -> User:
+        found = self._stored(account)
         if found is None:
             raise BadCredentials("no such user")
         if found.disabled:
@@ -181,6 +198,12 @@ class Authenticator:
         each = (source.scram_shapes(mechanism) for source in self._sources)
         return self._decoys.shape(self.target(name), frozenset[Shape]().union(*each))
 
+    def _ensure_let_in(self, user: User, address: str) -> None:
+        """BadCredentials for whom the right password is as good as a wrong one."""
+        self.ensure_served(user)
+        if not is_near(user, address):
+            raise BadCredentials("not from this network")
+
     def acting(self, user: User, authzid: str) -> User:
         """The user as whom this one wants to act (RFC 4422 §3.4.1; R032). May block."""
         if authzid in ("", user.name) or self.account(authzid) == user.name:
@@ -198,13 +221,31 @@ class Authenticator:
             cut = password.replace(b"\0", b"")[:PASSWORD_OCTETS_MAX]
             self._pretend(self._sources, account or name, cut, service)
             raise BadCredentials("no usable name or password")
-        user = self._by_device(account, password, address)
-        if user is not None:
-            return user
+        waiting = list(self._sources)
+        try:
+            user = self._by_device(account, password, address)
+            if user is None:
+                user = self._by_password(account, password, service, waiting)
+            self._ensure_let_in(user, address)
+        except BadCredentials as error:
+            # They would have been asked about a name that nobody knows.
+            self._pretend(waiting, account, password, service)
+            if self._apps is not None and (fault := self._apps.fault()):
+                raise Undecided(fault) from error
+            raise
+        return user
+
+    def _by_password(
+        self, account: str, password: bytes, service: str, waiting: list[Source]
+    ) -> User:
+        """Whose password it is; `waiting` are the sources, of which those asked are taken out."""
         unavailable: AuthUnavailable | None = None
-        for number, source in enumerate(self._sources, 1):
+        while waiting:
+            source = waiting.pop(0)
             try:
                 user = source.check(account, password, service)
+            except Undecided:
+                raise
             except AuthUnavailable as error:
                 _log.warning("login of %s: %s", account, error)
                 unavailable = error
@@ -212,8 +253,6 @@ class Authenticator:
             except BadCredentials:
                 if unavailable is not None:
                     raise unavailable from None
-                # Those behind would have been asked about a name that nobody knows.
-                self._pretend(self._sources[number:], account, password, service)
                 raise
             if user is not None:
                 return user
@@ -232,20 +271,9 @@ class Authenticator:
         device = self._apps.device(account, password)
         if device is None:
             return None
-        user = self._listed(account)
+        user = self._vouched(account)
         self._apps.note_use(account, device, address)
         _log.info("user %s logs in by the app password of %r", account, device)
-        return user
-
-    def _listed(self, account: str) -> User:
-        """The user of whom the administrator's list of app passwords says that there is one."""
-        found = self._stored(account)
-        if found is not None and found.disabled:
-            raise Disabled("the account is disabled")
-        each = (source.presumed(account) for source in self._sources)
-        user = found.user if found else next((one for one in each if one is not None), None)
-        if user is None:
-            raise BadCredentials("no such user")
         return user
 
     def _stamps(self) -> Stamps:

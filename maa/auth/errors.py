@@ -21,8 +21,16 @@ class BadCredentials(AuthError):
     """Unknown user or wrong password: which of them is nobody's business (R033, R201)."""
 
 
+class Outdated(BadCredentials):
+    """A proof that was good once: no guess."""
+
+
 class AuthUnavailable(AuthError):
     """No source could decide: never to be taken for a wrong password (R251)."""
+
+
+class Undecided(AuthUnavailable):
+    """Known here, but not to be judged: no other source is asked, and it may have been a guess."""
 
 
 class Throttled(AuthUnavailable):

@@ -65,7 +65,7 @@ def _admitted(admission: Admission, match: re.Match[bytes], refusal: dict[str, s
         yield json.dumps(refusal | scope).encode("ascii")
         raise named(error, authzid) from None
     try:
-        return (yield from admission.admitted(user, authzid))
+        return (yield from admission.known(user, authzid))
     except AuthError as error:
         raise named(error, name) from None
 

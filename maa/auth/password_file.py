@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import Final
 
 from maa.auth import hashes, verifiers
-from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
+from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled, Undecided
 from maa.auth.new_hashes import new_hash
 from maa.auth.password_edit import exchange_password
 from maa.auth.password_line import Entry, Fault, parsed
@@ -71,14 +71,14 @@ class PasswordFile(Source):
             self._imitate(content, name, password)
             return None
         if entry.fault is not None:
-            raise AuthUnavailable(f"{self.path} line {entry.fault.line}: {entry.fault.text}")
+            raise Undecided(f"{self.path} line {entry.fault.line}: {entry.fault.text}")
         if not entry.stored:
             self._imitate(content, name, password)
             raise BadCredentials(name)
         try:
             fits = hashes.verified(entry.stored, password, name)
         except hashes.UnknownHash as error:
-            raise AuthUnavailable(f"{self.path}: the hash of {name}: {error}") from None
+            raise Undecided(f"{self.path}: the hash of {name}: {error}") from None
         if not fits:
             raise BadCredentials(name)
         if entry.disabled:
@@ -93,7 +93,7 @@ class PasswordFile(Source):
         if entry is None:
             return None
         if entry.fault is not None:
-            raise AuthUnavailable(f"{self.path} line {entry.fault.line}: {entry.fault.text}")
+            raise Undecided(f"{self.path} line {entry.fault.line}: {entry.fault.text}")
         return Stored(entry.user, entry.stored, entry.disabled)
 
     def serves(self) -> Serves:

@@ -9,8 +9,8 @@ in a table that the workers share (`maa.auth.shared_times`).
 
 What keeps this from hitting the wrong people:
 
-* A wrong pair of name and password is a guess only once a day: a phone with an old password tries
-  the same one again and again.
+* A wrong pair of name and password is a guess only once a day, and then costs a second: a phone
+  with an old password tries the same one again and again.
 * Whoever has logged in from an address is known there. A user who is known has a debt of the own
   at that address, and waits neither for what strangers behind the same address guessed nor for
   those who guess at the account from elsewhere. When that debt is used up, what is guessed at
@@ -37,6 +37,8 @@ from maa.networks import NOWHERE, Networks, neighbourhood, site
 
 FAILURE_SECONDS: Final = 6.0
 """What a wrong password adds to a debt."""
+AGAIN_SECONDS: Final = 1.0
+"""What the same one adds again."""
 SITE_FACTOR: Final = 10
 """A site has so many times what is free to one of its addresses."""
 LONGEST_WAIT_SECONDS: Final = 15.0
@@ -117,15 +119,16 @@ class Penalties:
 
     def failed(self, address: str, name: str, password: str | None) -> None:
         """The password was wrong, or there is no such user; None: a proof, new each time."""
-        now = self._seconds()
+        now, cost = self._seconds(), FAILURE_SECONDS
         if password is not None:
             pair = (neighbourhood(address), name, password)
             if self._ledgers.stale.get(*pair) > now:
-                return
-            self._ledgers.stale.put(now + STALE_SECONDS, *pair)
+                cost = AGAIN_SECONDS
+            else:
+                self._ledgers.stale.put(now + STALE_SECONDS, *pair)
         for debt in self._debts(address, name):
             most = now + debt.free * FAILURE_SECONDS + LONGEST_DEBT_SECONDS
-            paid = max(now, self._ledgers.debts.get(*debt.key)) + FAILURE_SECONDS
+            paid = max(now, self._ledgers.debts.get(*debt.key)) + cost
             self._ledgers.debts.put(min(paid, most), *debt.key)
 
     def succeeded(self, address: str, name: str) -> None:

@@ -8,7 +8,8 @@ in time, a torn or strange reply) is `AuthUnavailable`, never a wrong password (
 In time is not the same for a saslauthd that is busy and for one that hangs. PAM makes a wrong
 password wait for seconds, and guesses that queue up make honest logins wait behind them; so an
 answer may take its time while others are answered. When nobody has been for some seconds, it
-hangs.
+hangs; then one login at a time finds out whether it still does, and the others are answered at
+once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import pwd
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -33,6 +35,8 @@ REPLY_OCTETS_MAX: Final = 1024
 CONNECT_SECONDS: Final = 3.0
 REPLY_SECONDS: Final = 30.0
 SILENT_SECONDS: Final = 5.0
+QUEUE_SECONDS: Final = 0.05
+"""How often a full queue is looked at."""
 REALM_NONE: Final = "none"
 REALM_FROM_AT_SIGN: Final = "from-at-sign"
 
@@ -61,6 +65,9 @@ class Saslauthd(Source):
         self._connect_seconds = min(connect_seconds, silent_seconds)
         self._reply_seconds = max(reply_seconds, silent_seconds)
         self._answered = 0.0
+        self._probing = threading.Lock()
+        self._hangs = False
+        self._next_probe = 0.0
 
     def check(self, name: str, password: bytes, service: str) -> User | None:
         """The user when saslauthd says OK, None when it says NO."""
@@ -85,14 +92,10 @@ class Saslauthd(Source):
         """The system's user of this name; or, by configuration, one as `check` would make it.
 
         saslauthd may have users whom the system does not know, and names none without a password.
-        Who is asked for here was vouched for by a certificate, a ticket or a token.
+        Who is asked for here was vouched for otherwise, as by a certificate or an app password.
         """
         user = _system_user(name)
         return Stored(user) if self._anybody or user.uid is not None else None
-
-    def presumed(self, name: str) -> User | None:
-        """The user as `check` would make it."""
-        return _system_user(name)
 
     def stamp(self) -> Hashable:
         """saslauthd cannot tell that its users changed: the memory's minute is the bound."""
@@ -122,6 +125,7 @@ class Saslauthd(Source):
         """What saslauthd answers to a question; AuthUnavailable."""
         request = b"".join(struct.pack(">H", len(text)) + text for text in strings)
         begun = time.monotonic()
+        self._ensure_hopeful(begun)
 
         def deadline() -> float:
             last_sign = max(begun, self._answered)
@@ -129,15 +133,25 @@ class Saslauthd(Source):
 
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-                connection.settimeout(self._connect_seconds)
-                connection.connect(self.path)
+                _connect(connection, self.path, begun + self._connect_seconds)
                 connection.sendall(request)
                 reply = read_reply(connection, deadline)
-                self._answered = time.monotonic()
-                return reply
         except OSError as error:
+            now = time.monotonic()
+            if isinstance(error, TimeoutError) and now - self._answered >= self._silent_seconds:
+                self._hangs, self._next_probe = True, now + self._silent_seconds
             reason = error.strerror or str(error) or type(error).__name__
             raise AuthUnavailable(f"saslauthd at {self.path}: {reason}") from None
+        self._hangs = False
+        self._answered = time.monotonic()
+        return reply
+
+    def _ensure_hopeful(self, now: float) -> None:
+        """AuthUnavailable while it hangs and another login waits for it."""
+        with self._probing:
+            if self._hangs and now < self._next_probe:
+                raise AuthUnavailable(f"saslauthd at {self.path}: did not answer a moment ago")
+            self._next_probe = now + self._silent_seconds
 
     def decided(self, reply: bytes) -> bool:
         """Whether a reply says yes; AuthUnavailable when it says neither yes nor no."""
@@ -149,6 +163,20 @@ class Saslauthd(Source):
     def user(self, name: str) -> User:
         """The user of a name that saslauthd accepted."""
         return _system_user(name)
+
+
+def _connect(connection: socket.socket, path: str, deadline: float) -> None:
+    """By the deadline; OSError. The kernel does not wait for a place in a full queue."""
+    while True:
+        connection.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            connection.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise TimeoutError("its queue of connections is full") from None
+            time.sleep(QUEUE_SECONDS)
+        else:
+            return
 
 
 def read_reply(connection: socket.socket, deadline: Callable[[], float]) -> bytes:

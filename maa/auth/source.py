@@ -52,10 +52,6 @@ class Source(Protocol):
         user = self.find(name)
         return None if user is None else Stored(user)
 
-    def presumed(self, name: str) -> User | None:
-        """A user whom the administrator lists elsewhere, if such a one can be here. May block."""
-        return self.find(name)
-
     def pretend(self, name: str, password: bytes, service: str) -> None:
         """Spend the time that `check` of a name takes that is not known (R033). May block."""
 

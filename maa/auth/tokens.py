@@ -23,7 +23,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from maa.auth.errors import AuthUnavailable, BadCredentials
+from maa.auth.errors import AuthUnavailable, BadCredentials, Outdated
 from maa.auth.settled_file import settled, stamp
 
 ALGORITHMS: Final = (
@@ -106,6 +106,8 @@ class Tokens:
                 leeway=LEEWAY_SECONDS,
                 options={"require": ["exp"], "verify_aud": bool(issuer.audience)},
             )
+        except jwt.ExpiredSignatureError as error:
+            raise Outdated(f"token: {error}") from None
         # PyJWT 2.10 lets the last two of them through.
         except (jwt.PyJWTError, OverflowError, RecursionError) as error:
             raise BadCredentials(f"token: {error}") from None

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Final
 
+from maa.auth.app_passwords import AppPasswords
 from maa.auth.credentials import PASSWORD_OCTETS_MAX
-from maa.auth.errors import AuthError, AuthUnavailable
+from maa.auth.errors import AuthError, AuthUnavailable, BadCredentials
 from maa.auth.restrictions import SERVICES, ensure_may
 from maa.auth.saslauthd import Saslauthd
+from maa.auth.source import Source, Stored
 from maa.conversation import Peer
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
 from maa.service.server import authenticator_of, sources_of
-from maa.user import User, usable_name
+from maa.user import User
 
 CONFIG: Final = Path("/etc/maa/maa.toml")
 
@@ -51,66 +54,97 @@ def run(arguments: argparse.Namespace) -> int:
         password = sys.stdin.readline(4 * PASSWORD_OCTETS_MAX).rstrip("\r\n")
     else:
         password = getpass.getpass("Password: ")
-    octets = password.encode("utf-8", "surrogateescape")
+    if config.run_as is not None and os.geteuid() == 0:
+        print(f"asked as root; the server asks as {config.run_as}")
     peer = Peer(arguments.address, tls=True, loopback=False, session="maa auth test")
-    status = 1
-    for line in _tried(config, arguments.user, octets, SERVICES[arguments.service], peer):
-        print(line)
-        status = 0 if line.startswith("accepted") else 1
-    return status
+    try:
+        user = _tried(config, arguments.user, password, SERVICES[arguments.service], peer)
+    except AuthUnavailable as error:
+        print(f"refused: temporarily unavailable: {error}")
+    except BadCredentials as error:
+        known = str(error).startswith("no")  # as not from this network
+        print(f"refused: {error if known else 'wrong password, or no such user'}")
+    except AuthError as error:
+        print(f"refused: {type(error).__name__}: {error}")
+    else:
+        print(f"accepted: {user.name}")
+        return 0
+    return 1
 
 
-def _tried(config: Config, name: str, password: bytes, service: str, peer: Peer) -> Iterator[str]:
-    """What is done for the login, line by line; the last says how it ends."""
-    authenticator = authenticator_of(config)
-    account = authenticator.account(name)
-    yield f"login name {name!r} is the account {account!r}"
-    if account is None or not usable_name(account):
-        yield "refused: nobody's name"
-        return
-    unavailable = False
-    for kind, source in zip(config.auth.sources, sources_of(config), strict=True):
+def _tried(config: Config, name: str, password: str, service: str, peer: Peer) -> User:
+    """Whom the server would let in; AuthError."""
+    kinds = zip(config.auth.sources, sources_of(config), strict=True)
+    apps = _Devices(str(config.auth.app_passwords.path), "")
+    authenticator = authenticator_of(
+        config, sources=[_Shown(*each) for each in kinds], app_passwords=apps
+    )
+    print(f"login name {name!r} is the account {authenticator.account(name)!r}")
+    user = authenticator.check(name, password, service, peer.address)
+    ensure_may(user, peer, service, time.time())
+    return user
+
+
+class _Devices(AppPasswords):
+    """Shows which device it is, and does not note that it was here."""
+
+    def note_use(self, name: str, device: str, address: str) -> None:
+        print(f"app-passwords: yes: the device {device!r} of {name}")
+
+
+class _Shown(Source):
+    """A source that shows what it is asked and what it says."""
+
+    def __init__(self, kind: str, source: Source) -> None:
+        self._kind = kind
+        self._source = source
+
+    def check(self, name: str, password: bytes, service: str) -> User | None:
         try:
-            if isinstance(source, Saslauthd):
-                user = yield from _asked(source, account, password, service)
+            if isinstance(self._source, Saslauthd):
+                user = _asked(self._source, name, password, service)
             else:
-                yield f"{kind}: asked for {account!r}"
-                user = source.check(account, password, service)
-            if user is not None:
-                yield f"{kind}: yes: {_described(user)}"
-                authenticator.ensure_served(user)
-                ensure_may(user, peer, service, time.time())
+                print(f"{self._kind}: asked for {name!r}")
+                user = self._source.check(name, password, service)
         except AuthUnavailable as error:
-            yield f"{kind}: unavailable: {error}"
-            unavailable = True
-            continue
+            print(f"{self._kind}: unavailable: {error}")
+            raise
         except AuthError as error:
-            why = "wrong password" if str(error) == account else str(error)
-            yield f"refused: {kind}: {type(error).__name__}: {why}"
-            return
-        if user is not None:
-            yield f"accepted: {user.name}"
-            return
-        yield f"{kind}: not this user with this password"
-    yield "refused: temporarily unavailable" if unavailable else "refused: no source accepts"
+            print(f"{self._kind}: knows the user, and says {type(error).__name__}")
+            raise
+        if user is None:
+            print(f"{self._kind}: not this user with this password")
+        else:
+            print(f"{self._kind}: yes: {_described(user)}")
+        return user
+
+    def find(self, name: str) -> User | None:
+        return self._source.find(name)
+
+    def stored(self, name: str) -> Stored | None:
+        return self._source.stored(name)
+
+    def pretend(self, name: str, password: bytes, service: str) -> None:
+        print(f"{self._kind}: asked too, so that time tells nothing")
+
+    def stamp(self) -> Hashable:
+        return self._source.stamp()
 
 
-def _asked(
-    source: Saslauthd, account: str, password: bytes, service: str
-) -> Generator[str, None, User | None]:
+def _asked(source: Saslauthd, account: str, password: bytes, service: str) -> User | None:
     """The four strings as they are sent, the password as its length alone, and the reply."""
     question = source.question(account, password, service)
     if question is None:
-        yield "saslauthd: not asked: what is sent must be short, and hold no NUL, CR or LF"
+        print("saslauthd: not asked: what is sent must be short, and hold no NUL, CR or LF")
         return None
     login, secret, said_service, realm = question
-    yield f"saslauthd: sent to {source.path}:"
-    yield f"  login    {len(login):4} octets  {login!r}"
-    yield f"  password {len(secret):4} octets  (not shown)"
-    yield f"  service  {len(said_service):4} octets  {said_service!r}"
-    yield f"  realm    {len(realm):4} octets  {realm!r}"
+    print(f"saslauthd: sent to {source.path}:")
+    print(f"  login    {len(login):4} octets  {login!r}")
+    print(f"  password {len(secret):4} octets  (not shown)")
+    print(f"  service  {len(said_service):4} octets  {said_service!r}")
+    print(f"  realm    {len(realm):4} octets  {realm!r}", flush=True)
     reply = source.reply(question)
-    yield f"  came back {len(reply):3} octets  {reply!r}"
+    print(f"  came back {len(reply):3} octets  {reply!r}")
     return source.user(account) if source.decided(reply) else None
 
 

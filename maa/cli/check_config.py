@@ -91,6 +91,8 @@ def remarks(config: Config) -> list[str]:
             "auth.saslauthd.realm: without its option -r saslauthd takes joe@one.example and "
             "joe@other.example for one user, unless it is started with -a sasldb"
         )
+    if config.run_as is None and any(endpoint.remote for _, endpoint in config.listen.named()):
+        found.append("run_as: not set, so root cannot start it, but with twistd --uid")
     if config.tls.plaintext_login == "always":
         found.append("tls.plaintext_login: passwords may cross the network unencrypted")
     return found

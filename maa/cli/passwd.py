@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from maa.auth import restrictions
-from maa.auth.app_passwords import AppPasswords, NoSuchDevice, seen_folder, when
+from maa.auth.app_passwords import NoSuchDevice, when
 from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled
 from maa.auth.hashes import PasswordTooLong, UnknownHash
 from maa.auth.new_hashes import DEFAULT_SCHEME, NEW_SCHEMES, new_hash
@@ -23,7 +23,7 @@ from maa.limits import quota
 from maa.service.config import Auth, Config
 from maa.service.config import PasswordFile as PasswordFileSettings
 from maa.service.reading import ConfigError, load
-from maa.service.server import authenticator_of
+from maa.service.server import app_passwords_of, authenticator_of
 from maa.user import usable_name
 
 CONFIG: Final = Path("/etc/maa/maa.toml")
@@ -115,7 +115,11 @@ def _of_devices(arguments: argparse.Namespace) -> str:
     if arguments.app is None and not arguments.apps:
         raise _Fault("--revoke says which: --app NAME --revoke USER")
     config = load(arguments.config or CONFIG)
-    apps = AppPasswords(str(config.auth.app_passwords.path), seen_folder(str(config.state)))
+    authenticator = authenticator_of(config)
+    typed, name = name, authenticator.account(name) or ""
+    if not usable_name(name):
+        raise _Fault(f"{typed} is nobody's name")
+    apps = app_passwords_of(config)
     if arguments.apps:
         lines = [
             f"{one.device}: made {one.created}, {when(apps.last_use(name, one.device))}"
@@ -125,7 +129,7 @@ def _of_devices(arguments: argparse.Namespace) -> str:
     if arguments.revoke:
         apps.revoke(name, arguments.app)
         return f"{name}: the password for {arguments.app} is revoked"
-    if authenticator_of(config).find(name) is None and "saslauthd" not in config.auth.sources:
+    if authenticator.stored(name) is None:
         raise NoSuchUser(name)
     try:
         password = apps.add(name, arguments.app)
@@ -133,6 +137,15 @@ def _of_devices(arguments: argparse.Namespace) -> str:
         raise _Fault(str(error)) from None
     _let_read(apps.path, config)
     return f"{name}: the password for {arguments.app}, shown only now:\n{password}"
+
+
+def _revoke_all(config: Config, name: str) -> int:
+    """Take all app passwords of a user; how many there were."""
+    apps = app_passwords_of(config)
+    listed = apps.listed(name)
+    for one in listed:
+        apps.revoke(name, one.device)
+    return len(listed)
 
 
 def _config(arguments: argparse.Namespace) -> Config:
@@ -161,7 +174,8 @@ def _done(arguments: argparse.Namespace, config: Config) -> str:
         raise _Fault(f"{name!r} is no usable name: letters, digits and . _ + - = @, no ..")
     if arguments.delete:
         delete(path, name)
-        return f"{name} is deleted from {path}"
+        devices = _revoke_all(config, name) if arguments.file is None else 0
+        return f"{name} is deleted from {path}" + (f", with {devices} devices" if devices else "")
     if arguments.check:
         password = _encoded(_password(arguments, twice=False))
         if PasswordFile(path).check(name, password, "check") is None:

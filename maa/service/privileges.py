@@ -74,7 +74,8 @@ def shed(run_as: str | None, state: Path, *, remote: bool) -> None:
         raise CannotDrop("run_as: not root")
     _give_state(state, user)
     _lock()
-    os.setgroups([])
+    # For the sockets and files of programs it talks to; no thread has them that works for a user.
+    os.setgroups(sorted({*os.getgrouplist(user.pw_name, user.pw_gid)} - {user.pw_gid}))
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     _keep(kept)

@@ -171,10 +171,11 @@ def _contradictions(config: Config) -> list[Fault]:
 
 
 def _tokens_of_whom(oauth: Oauth) -> Iterator[Fault]:
-    """A key set alone would let in whoever has a token of anybody's for anything."""
-    for key, what in (("issuer", "who must have issued"), ("audience", "for whom must be")):
-        if oauth.jwks and not getattr(oauth, key):
-            yield Fault(f"auth.oauth.{key}", f'say {what} what auth.oauth.jwks proves; "*" for any')
+    """Whoever has a token of anybody's for anything would be let in."""
+    if oauth.jwks and not oauth.issuer:
+        yield Fault("auth.oauth.issuer", 'who must have issued a token; "*" for anybody')
+    if (oauth.jwks or oauth.introspection) and not oauth.audience:
+        yield Fault("auth.oauth.audience", 'for whom a token must be; "*" for anybody')
 
 
 def _hostname(value: Any, folder: Path) -> str:

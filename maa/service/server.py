@@ -12,7 +12,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -306,8 +306,17 @@ def places_of(config: Config) -> MailPlaces:
     return MailPlaces.parse(mail.home, mail.inbox, mail.folders, mail.locks, mail.quota)
 
 
-def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenticator:
-    """Who checks passwords and knows users, as configured; `ledgers` say who guessed."""
+def authenticator_of(
+    config: Config,
+    ledgers: Ledgers | None = None,
+    *,
+    sources: Sequence[Source] | None = None,
+    app_passwords: AppPasswords | None = None,
+) -> Authenticator:
+    """Who checks passwords and knows users, as configured, but for what is given.
+
+    `ledgers` say who guessed.
+    """
     auth, names, issuer = config.auth, config.auth.names, issuer_of(config.auth.oauth)
     gssapi, limits = config.auth.gssapi, config.limits
     try:
@@ -317,7 +326,7 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
         raise SystemExit(f"{error.name} is missing: maa check-config says what needs it") from None
     free = Free(limits.failed_logins_per_address, limits.failed_logins_per_account, limits.exempt)
     return Authenticator(
-        sources_of(config),
+        sources_of(config) if sources is None else sources,
         penalties=Penalties(ledgers, free),
         names=Names(
             names.default_domain,
@@ -325,7 +334,7 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
             _text(names.domain_table),
             _text(names.virtual_users),
         ),
-        app_passwords=AppPasswords(str(auth.app_passwords.path), seen_folder(str(config.state))),
+        app_passwords=app_passwords or app_passwords_of(config),
         tokens=tokens,
         kerberos=kerberos,
         mechanisms=wanted_mechanisms(auth.mechanisms),
@@ -333,6 +342,11 @@ def authenticator_of(config: Config, ledgers: Ledgers | None = None) -> Authenti
         secret=partial(secret, str(config.state)),
         first_uid=auth.first_uid,
     )
+
+
+def app_passwords_of(config: Config) -> AppPasswords:
+    """The devices' passwords, as configured."""
+    return AppPasswords(str(config.auth.app_passwords.path), seen_folder(str(config.state)))
 
 
 def issuer_of(oauth: Oauth) -> Issuer:

@@ -159,3 +159,33 @@ def test_R222_an_address_in_debt_has_no_work_done_for_it(tmp_path: Path) -> None
     with pytest.raises(Throttled) as caught:
         list(talk)
     assert caught.value.name == "joe"
+
+
+def test_R033_the_right_proof_from_a_forbidden_network_makes_nobody_known(tmp_path: Path) -> None:
+    penalties = Penalties(free=Free(per_address=4, per_account=100))
+    passwords = "joe:{PLAIN}x::::::allow_nets=198.51.100.0/24\n"
+    desk = Desk(tmp_path, passwords, penalties=penalties)
+    desk.authenticator.load()
+    for number in range(3):
+        penalties.failed(PEER.address, f"user{number}", None)
+    waits = [refused(desk, password).wait_seconds for password in ("wrong", "x", "wrong", "x")]
+    assert waits == sorted(waits) and waits[-1] > waits[1]
+    with pytest.raises(Throttled):
+        penalties.wait_seconds(PEER.address, "joe")
+
+
+def test_R028_a_password_in_the_clear_is_noted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = Desk(tmp_path, "joe:{PLAIN}secret\n", CLEAR)
+    desk.authenticator.load()
+    with pytest.raises(PrivacyRequired):
+        next(desk.admission.by_password("joe", "secret"))
+    initial = base64.b64encode(b"\0joe\0secret")
+    with pytest.raises(PrivacyRequired):
+        next(desk.admission.by_mechanism(b"PLAIN", initial))
+    with pytest.raises(PrivacyRequired):
+        next(desk.admission.by_mechanism(b"PLAIN", None))
+    lines = [record.getMessage() for record in caplog.records if "anybody" in record.getMessage()]
+    assert len(lines) == 2 and "'joe'" in lines[0]
+    assert "secret" not in caplog.text and PEER.address in lines[1]

@@ -10,7 +10,7 @@ import pytest
 
 from maa.auth.app_passwords import AppPasswords, NoSuchDevice, when
 from maa.auth.credentials import Authenticator
-from maa.auth.errors import BadCredentials, Disabled
+from maa.auth.errors import AuthUnavailable, BadCredentials, Disabled, Throttled, Undecided
 from maa.auth.password_file import PasswordFile
 from maa.auth.saslauthd import Saslauthd
 from maa.user import User
@@ -49,8 +49,48 @@ def test_a_user_without_a_password_may_have_app_passwords_alone(
 def test_users_whom_saslauthd_alone_knows_may_have_devices(
     tmp_path: Path, apps: AppPasswords
 ) -> None:
-    authenticator = Authenticator([Saslauthd(str(tmp_path / "mux"))], app_passwords=apps)
-    assert authenticator.check("virtual", apps.add("virtual", "phone")) == User("virtual")
+    phone = apps.add("virtual", "phone")
+    strict = Authenticator([Saslauthd(str(tmp_path / "mux"))], app_passwords=apps)
+    with pytest.raises(BadCredentials):
+        strict.check("virtual", phone)
+    saslauthd = Saslauthd(str(tmp_path / "mux"), vouched="anybody")
+    assert Authenticator([saslauthd], app_passwords=apps).check("virtual", phone) == User("virtual")
+
+
+def test_R251_devices_that_cannot_be_read_are_no_wrong_passwords(
+    apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    apps.add("joe", "phone")
+    os.rename(apps.path, apps.path + ".away")
+    os.mkdir(apps.path)
+    waits = []
+    for number in range(12):
+        with pytest.raises(AuthUnavailable) as caught:
+            authenticator.check("joe", f"guess {number}", "imap", "192.0.2.7")
+        waits.append(type(caught.value))
+    # It was a guess all the same, perhaps.
+    assert waits[0] is Undecided and waits[-1] is Undecided
+    for number in range(12, 20):
+        with pytest.raises(AuthUnavailable):
+            authenticator.check("joe", f"guess {number}", "imap", "192.0.2.7")
+    with pytest.raises(Throttled):
+        authenticator.check("joe", "guess", "imap", "192.0.2.7")
+    assert authenticator.check("joe", "secret") == User("joe")
+
+
+def test_while_there_are_devices_no_challenge_is_offered_of_itself(
+    tmp_path: Path, apps: AppPasswords, authenticator: Authenticator
+) -> None:
+    (tmp_path / "passwd").write_text("joe:{PLAIN}secret\n")
+    authenticator.load()
+    assert "SCRAM-SHA-256" in authenticator.serves().all
+    apps.add("joe", "phone")
+    authenticator.load()
+    assert not authenticator.serves().all
+    assert "SCRAM-SHA-256" in authenticator.serves().some
+    apps.revoke("joe", "phone")
+    authenticator.load()
+    assert "SCRAM-SHA-256" in authenticator.serves().all
 
 
 def test_a_disabled_user_does_not_come_in_by_a_device(

@@ -19,7 +19,9 @@ from maa.auth.errors import (
     BadCredentials,
     NotAuthorised,
     Throttled,
+    Undecided,
 )
+from maa.auth.memory import MISSES_MAX
 from maa.auth.password_file import PasswordFile
 from maa.auth.penalties import Free, Penalties
 from maa.auth.source import Source
@@ -155,6 +157,34 @@ def test_an_accepted_password_is_remembered_for_its_time() -> None:
     clock.advance(1)
     assert authenticator.remembered("joe", "a", "imap") is None
     assert source.asked == ["joe"]
+
+
+def test_R222_what_is_remembered_answers_no_guesses() -> None:
+    authenticator = Authenticator([Table({"joe": b"a"})])
+    authenticator.check("joe", "a", "imap", "192.0.2.1")
+    assert authenticator.remembered("joe", "a", "imap", "192.0.2.2") is None
+    assert authenticator.remembered("joe", "a", "imap", "192.0.2.1") == User("joe")
+    for number in range(MISSES_MAX):
+        assert authenticator.remembered("joe", f"guess {number}", "imap", "192.0.2.1") is None
+    assert authenticator.remembered("joe", "a", "imap", "192.0.2.1") is None
+
+
+def test_R251_who_is_known_and_cannot_be_judged_is_nobody_elses() -> None:
+    class Damaged(Table):
+        def check(self, name: str, password: bytes, service: str) -> User | None:
+            raise Undecided("line 7")
+
+    second = Table({"joe": b"a"})
+    assert raised(Authenticator([Damaged(), second]), "joe", "a") is Undecided
+    assert second.asked == []
+
+
+def test_R033_the_right_password_of_whom_is_not_let_in_takes_as_long_as_a_wrong_one() -> None:
+    first, second = Uids({"root": b"a"}), Table()
+    authenticator = Authenticator([first, second], first_uid=500)
+    raised(authenticator, "root", "wrong")
+    raised(authenticator, "root", "a")
+    assert second.pretended == 2
 
 
 def test_a_wrong_guess_does_not_make_the_right_password_forgotten() -> None:

@@ -143,10 +143,10 @@ def test_a_link_is_followed_and_stays(path: Path, tmp_path: Path) -> None:
 
 def test_delete_of_an_unknown_user_leaves_the_file_alone(path: Path) -> None:
     path.write_text("joe:{PLAIN}a\njoe2:{PLAIN}a\n")
-    before = path.stat()
+    before = path.stat().st_mtime_ns
     with pytest.raises(NoSuchUser):
         delete(str(path), "jo")
-    assert path.stat() == before
+    assert path.stat().st_mtime_ns == before
     delete(str(path), "joe")
     assert path.read_text() == "joe2:{PLAIN}a\n"
 
@@ -200,7 +200,9 @@ def test_app_passwords_are_made_listed_and_revoked(
     config.write_text(
         f'state = "{tmp_path}/state"\nlisten.imap = ["tcp:143"]\n'
         f'[auth]\npassword-file.path = "{path}"\napp-passwords.path = "{tmp_path}/apps"\n'
+        f'names.local_hosts = "{tmp_path}/hosts"\n'
     )
+    (tmp_path / "hosts").write_text("example.org\n")
     path.write_text("joe:{PLAIN}a\n")
     where = ["passwd", "--config", str(config)]
     assert main([*where, "--app", "my phone", "joe"]) == 0
@@ -216,6 +218,13 @@ def test_app_passwords_are_made_listed_and_revoked(
     assert main([*where, "--app", "my phone", "--revoke", "joe"]) == 0
     assert main([*where, "--apps", "joe"]) == 0
     assert "no app passwords" in capsys.readouterr().out
+    # By any of its names it is the account's; and it goes with its user.
+    assert main([*where, "--app", "tablet", "joe@Example.org"]) == 0
+    assert [one.device for one in apps.listed("joe")] == ["tablet"]
+    assert main([*where, "--delete", "joe"]) == 0
+    assert "with 1 devices" in capsys.readouterr().out
+    assert apps.listed("joe") == ()
+    path.write_text("joe:{PLAIN}a\n")
     for wrong in (
         ["--app", "my phone", "--revoke", "joe"],
         ["--revoke", "joe"],

@@ -138,7 +138,13 @@ def test_a_user_who_is_known_does_not_wait_for_the_neighbours(town: Town) -> Non
 def test_a_phone_with_an_old_password_guesses_once(town: Town) -> None:
     for _ in range(500):
         town.penalties.failed(HERE, "joe", "last year's")
+        town.now += 2
     assert town.wait(HERE, "joe") == 0
+    # Nor is the work of a hash for nothing, as often as somebody likes.
+    with pytest.raises(Throttled):
+        for _ in range(500):
+            town.wait(HERE, "joe")
+            town.penalties.failed(HERE, "joe", "last year's")
 
 
 def test_exempt_networks_owe_nothing_but_accounts_do() -> None:

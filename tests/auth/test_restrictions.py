@@ -81,7 +81,9 @@ def test_a_slip_opens_nothing(tmp_path: Path, words: str) -> None:
 def test_a_login_is_restricted_also_when_it_is_remembered(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "joe:{PLAIN}secret::::::allow_nets=192.0.2.0/24 protocols=imap\n")
     assert desk.played(b"PLAIN", b"\0joe\0secret")[1].name == "joe"
-    assert desk.authenticator.remembered("joe", "secret") is not None
+    remembered = desk.authenticator.remembered
+    assert remembered("joe", "secret", address=PEER.address) is not None
+    assert remembered("joe", "secret", address="198.51.100.1") is None
     elsewhere = replace(desk.admission, peer=replace(PEER, address="198.51.100.1"))
     desk.admission = elsewhere
     with pytest.raises(BadCredentials):

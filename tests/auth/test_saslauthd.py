@@ -98,9 +98,8 @@ def test_whom_the_system_does_not_know_nobody_vouches_for_unless_it_is_said(serv
     assert Saslauthd(server.path).stored("nobody.of.this.name") is None
     assert anybody.stored("nobody.of.this.name") == Stored(User("nobody.of.this.name"))
     assert Saslauthd(server.path).stored(known) == anybody.stored(known) is not None
-    # By its own word, and by the administrator's list of app passwords, there is such a user.
+    # By its own word there is such a user.
     assert Saslauthd(server.path).check("virtual", b"x", "imap") == User("virtual")
-    assert Saslauthd(server.path).presumed("virtual") == User("virtual")
 
 
 def test_R033_what_is_pretended_is_asked_and_the_answer_forgotten(server: Server) -> None:
@@ -185,7 +184,33 @@ def test_R250_an_answer_may_take_long_while_others_are_answered(server: Server) 
         connection.close()
 
 
-def test_R250_a_full_queue_of_connections_is_given_up(tmp_path: Path) -> None:
+def test_R250_while_it_hangs_one_login_at_a_time_waits_for_it(server: Server) -> None:
+    stuck: list[socket.socket] = []
+    server.answer = lambda connection: stuck.append(connection.dup())
+    source = Saslauthd(server.path, silent_seconds=0.5)
+
+    def seconds() -> float:
+        begun = time.monotonic()
+        with pytest.raises(AuthUnavailable):
+            source.check("joe", b"x", "imap")
+        return time.monotonic() - begun
+
+    assert seconds() >= 0.4
+    assert max(seconds() for _ in range(20)) < 0.4
+    assert len(server.asked) == 1
+    time.sleep(0.5)
+    with ThreadPoolExecutor(5) as pool:
+        waits = sorted(pool.map(lambda _: seconds(), range(5)))
+    assert waits[3] < 0.4 <= waits[4]
+    server.answer = says(b"OK")
+    time.sleep(0.5)
+    assert source.check("joe", b"x", "imap") == User("joe")
+    assert source.check("joe", b"x", "imap") == User("joe")
+    for connection in stuck:
+        connection.close()
+
+
+def test_R250_a_full_queue_of_connections_is_waited_for_and_given_up(tmp_path: Path) -> None:
     path = str(tmp_path / "full")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(path)
@@ -195,11 +220,25 @@ def test_R250_a_full_queue_of_connections_is_given_up(tmp_path: Path) -> None:
             client.setblocking(False)
             client.connect_ex(path)
         begun = time.monotonic()
-        with pytest.raises(AuthUnavailable):
-            Saslauthd(path, silent_seconds=0.2).check("joe", b"x", "imap")
-        assert time.monotonic() - begun < 5
-        for client in waiting:
-            client.close()
+        with pytest.raises(AuthUnavailable, match="queue"):
+            Saslauthd(path, silent_seconds=0.3).check("joe", b"x", "imap")
+        assert 0.3 <= time.monotonic() - begun < 5
+
+        def serve() -> None:
+            time.sleep(0.2)
+            for client in waiting:
+                client.close()
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    if connection.recv(1000):
+                        says(b"OK")(connection)
+                        return
+
+        with ThreadPoolExecutor(1) as pool:
+            served = pool.submit(serve)
+            assert Saslauthd(path).check("joe", b"x", "imap") == User("joe")
+            served.result(10)
 
 
 def test_R251_no_socket_is_no_wrong_password(tmp_path: Path) -> None:

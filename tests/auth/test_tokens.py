@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 import maa.auth.tokens
-from maa.auth.errors import AuthUnavailable, BadCredentials, NotAuthorised
+from maa.auth.errors import AuthUnavailable, BadCredentials, NotAuthorised, Outdated
 from maa.auth.mechanisms import MECHANISMS
 from maa.auth.sasl import Malformed
 from maa.auth.tokens import Issuer, Tokens
@@ -92,6 +92,15 @@ def test_a_jwt_of_the_issuer_names_its_user(tokens: Tokens) -> None:
 def test_a_jwt_that_is_not_right_is_refused(tokens: Tokens, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadCredentials):
         tokens.name(token(**wrong))
+
+
+def test_a_genuine_token_past_its_time_is_no_guess(tokens: Tokens) -> None:
+    with pytest.raises(Outdated):
+        tokens.name(token(exp=time.time() - 120))
+    with pytest.raises(BadCredentials) as forged:
+        other = rsa.generate_private_key(65537, 2048)
+        tokens.name(token(exp=time.time() - 120, key=other))
+    assert type(forged.value) is BadCredentials
 
 
 @pytest.mark.filterwarnings("ignore::jwt.warnings.InsecureKeyLengthWarning")

@@ -16,6 +16,7 @@ from maa.service.reading import understood
 
 GOOD = """
 hostname = "mail.example.org"
+run_as = "maa"
 workers = 1
 [listen]
 imap = ["tcp:143"]

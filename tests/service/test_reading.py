@@ -269,7 +269,9 @@ def test_keys_of_tokens_need_an_issuer_and_an_audience(tmp_path: Path) -> None:
         "auth.oauth.audience",
     ]
     loaded(tmp_path, keys + 'oauth.issuer = "https://login.example.org"\noauth.audience = "*"\n')
-    loaded(tmp_path, MINIMAL + '[auth]\noauth.introspection = "https://login.example.org/i"\n')
+    asked = MINIMAL + '[auth]\noauth.introspection = "https://login.example.org/i"\n'
+    assert [line.partition(":")[0] for line in faults(tmp_path, asked)] == ["auth.oauth.audience"]
+    loaded(tmp_path, asked + 'oauth.audience = "mail"\n')
 
 
 def test_a_file_that_is_not_toml_is_told_with_the_line(tmp_path: Path) -> None:
