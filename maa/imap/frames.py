@@ -24,7 +24,10 @@ _TAIL_OCTETS = 64
 class Framer:
     """The client's octets in order, taken out line by line or as a literal's chunks."""
 
-    __slots__ = ("_bare_lf", "_buffer", "_literal_left", "_long", "_searched", "_start", "limit")
+    __slots__ = (
+        "_bare_lf", "_buffer", "_literal_left", "_long", "_searched", "_start", "dropped_octets",
+        "limit",
+    )  # fmt: skip
 
     def __init__(self, limit: int, bare_lf: bool = False) -> None:
         self.limit = limit
@@ -36,6 +39,8 @@ class Framer:
         self._literal_left = 0
         self._long: bytes | None = None
         """The beginning of a line that is too long, whose rest is being dropped."""
+        self.dropped_octets = 0
+        """Of the present line."""
 
     @property
     def held_octets(self) -> int:
@@ -53,7 +58,7 @@ class Framer:
     def clear(self) -> None:
         """Forget everything that was received (R026)."""
         self._buffer.clear()
-        self._start = self._searched = self._literal_left = 0
+        self._start = self._searched = self._literal_left = self.dropped_octets = 0
         self._long = None
 
     def expect_literal(self, octets: int) -> None:
@@ -105,11 +110,14 @@ class Framer:
     def _shorten(self) -> None:
         if self._long is None:
             self._long = bytes(self._buffer[self._start : self._start + self.limit])
-        self._start = len(self._buffer) - _TAIL_OCTETS
+        kept = len(self._buffer) - _TAIL_OCTETS
+        self.dropped_octets += kept - self._start
+        self._start = kept
 
     def _joined(self, text: bytes) -> bytes:
         beginning = text[: self.limit] if self._long is None else self._long
         self._long = None
+        self.dropped_octets = 0
         return beginning[: self.limit - _TAIL_OCTETS] + text[-_TAIL_OCTETS:]
 
 

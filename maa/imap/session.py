@@ -75,6 +75,7 @@ LITERAL_OCTETS = 65536
 """A literal but APPEND's message; all text and literals of a command, a line and one of these
 (R222, R223)."""
 DRAINED_OCTETS_BEFORE_LOGIN = 65536
+"""More than so much of a line or literal that is refused anyway ends the connection (R222)."""
 DRAINED_OCTETS = 1 << 30
 """Refused literals that are sent anyway are read and dropped up to this size (R011)."""
 LONG_OCTETS = 8192
@@ -181,6 +182,9 @@ class Session:
                 else:
                     yield said
                 said = next(life)
+        if self._frames.dropped_octets > DRAINED_OCTETS_BEFORE_LOGIN and not self.logged_in:
+            self._last_words = untagged(b"BYE", b"TOOBIG", b"The line has no end")
+            yield from self._farewell()
 
     def poke(self) -> None:
         """Have IDLE look again."""

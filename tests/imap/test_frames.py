@@ -111,11 +111,13 @@ def test_an_endless_line_is_not_kept() -> None:
         framer.feed(b"x" * 10_000)
         assert framer.next() is None
         assert framer.held_octets <= LIMIT + 10_000
+    assert framer.dropped_octets > 9_900_000
     framer.feed(b"\r\nb NOOP\r\n")
     first = framer.next()
     assert isinstance(first, Line)
     assert first.fault
     assert framer.next() == Line(b"b NOOP")
+    assert framer.dropped_octets == 0
 
 
 def test_a_literal_comes_in_bounded_chunks() -> None:

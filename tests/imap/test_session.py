@@ -220,6 +220,20 @@ def test_R222_lines_before_login_are_short_and_later_long(make_world: World) -> 
     assert answer == b"c BAD [CLIENTBUG] the line is too long\r\n"
 
 
+@pytest.mark.parametrize("begun", [b"", b"a AUTHENTICATE PLAIN\r\n", b"a LOGIN joe {3+}\r\nabc "])
+def test_R222_an_endless_line_before_login_ends_the_session(
+    make_world: World, begun: bytes
+) -> None:
+    client = stranger(make_world())
+    client.feed(begun)
+    client.take()
+    for _ in range(20):
+        client.feed(b"x" * 10_000)
+    assert client.take() == b"* BYE [TOOBIG] The line has no end\r\n"
+    assert client.closed
+    assert client.session.held_octets == 0
+
+
 def test_R031_sasl_lines_before_login_may_have_12_kib(make_world: World) -> None:
     client = stranger(make_world())
     token = b"A" * 12_288
