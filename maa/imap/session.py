@@ -87,6 +87,7 @@ BAD_BEFORE_LOGIN_MAX = 5
 
 _HEAD = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]+) (?:([Uu][Ii][Dd]) )?([A-Za-z]+)')
 _TAG = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\+]+(?= |\Z)')
+_HTTP = re.compile(rb" HTTP/[0-9.]+\Z")
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -290,6 +291,9 @@ class Session:
                 self._bads += 1
                 if self._bads >= (BAD_MAX if self.logged_in else BAD_BEFORE_LOGIN_MAX):
                     self._last_words = untagged(b"BYE", b"CLIENTBUG", b"Too many bad commands")
+                elif not self.logged_in and _HTTP.search(line.text):
+                    # A browser that shows its user what a page had it send would run it (ALPACA).
+                    self._last_words = untagged(b"BYE", b"CLIENTBUG", b"This is no web server")
         except MailboxGone:
             # The numbers the client knows have no meaning any more (R058).
             self._last_words = untagged(b"BYE", None, b"The selected mailbox is gone")
