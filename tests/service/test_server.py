@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
 import ssl
@@ -182,6 +184,29 @@ def test_a_faulty_configuration_is_told_and_nothing_starts(tmp_path: Path) -> No
     assert process.returncode == 1
     assert "maa.toml: workers: 'many' is not allowed" in output
     assert "Traceback" not in output
+
+
+def test_a_pid_file_of_a_killed_server_whose_number_is_anothers_stops_no_start(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "twistd.pid").write_text(f"{os.getpid()}\n")
+    for _ in range(2):
+        running = Running(tmp_path)
+        with running.connected(running.imap) as client:
+            assert running.asked(client, b"", b"\r\n").startswith(b"* OK ")
+        running.process.kill()
+        running.process.communicate(timeout=PATIENCE_SECONDS)
+    assert (tmp_path / "twistd.pid").read_text() == f"{os.getpid()}\n"
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "Makefile", "docs/operations.md", "docs/configuration.md"]
+)
+def test_whoever_starts_a_server_as_told_has_no_pid_file(file: str) -> None:
+    text = (Path(__file__).parents[2] / file).read_text()
+    starts = [line for line in text.splitlines() if re.search(r"twistd -.* maa\b", line)]
+    assert starts
+    assert all("--pidfile= " in line for line in starts), starts
 
 
 def test_a_port_that_is_taken_is_told_and_nothing_starts(tmp_path: Path) -> None:
