@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +162,43 @@ def test_ciphers_without_forward_secrecy_or_authentication_are_refused(
     context = certificates(files).context(b"imap")
     with pytest.raises(SSL.Error, match="no shared cipher"):
         shake(context, newest=ssl.TLSVersion.TLSv1_2, ciphers=cipher)
+
+
+def test_a_client_cannot_negotiate_anew(files: tuple[Path, Path]) -> None:
+    """The standard library's client cannot ask for it; OpenSSL's can, in TLS 1.2."""
+    server = certificates(files).context(b"imap").serverConnectionForTLS(None)
+    server.set_accept_state()
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    client = SSL.Connection(context, None)
+    client.set_connect_state()
+    exchanged(client, server)
+    client.send(b"a NOOP\r\n")
+    assert heard(client, server) == b"a NOOP\r\n"
+    assert client.renegotiate()
+    with suppress(SSL.WantReadError):
+        client.do_handshake()
+    with suppress(SSL.WantReadError):
+        server.bio_write(client.bio_read(65536))
+        server.recv(65536)
+    assert server.total_renegotiations() == 0
+    client.bio_write(server.bio_read(65536))
+    with pytest.raises(SSL.Error, match="no renegotiation"):
+        client.do_handshake()
+
+
+def exchanged(client: SSL.Connection, server: SSL.Connection) -> None:
+    for _ in range(4):
+        for one, other in ((client, server), (server, client)):
+            with suppress(SSL.WantReadError):
+                one.do_handshake()
+            with suppress(SSL.WantReadError):
+                other.bio_write(one.bio_read(65536))
+
+
+def heard(client: SSL.Connection, server: SSL.Connection) -> bytes:
+    server.bio_write(client.bio_read(65536))
+    return bytes(server.recv(65536))
 
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
