@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,10 @@ def device(path: Path, secret: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
+def node(path: Path, secret: Path) -> None:
+    os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(1, 5))
+
+
 def unix_socket(path: Path, secret: Path) -> None:
     here = os.open(path.parent, os.O_RDONLY)
     try:
@@ -59,7 +64,7 @@ def unreadable(path: Path, secret: Path) -> None:
     path.chmod(0)
 
 
-OBSTACLES = [fifo, directory, symlink, dangling, loop, device, unix_socket, unreadable]
+OBSTACLES = [fifo, directory, symlink, dangling, loop, device, node, unix_socket, unreadable]
 
 
 @pytest.mark.parametrize("place", ["new", "cur"])
