@@ -46,8 +46,10 @@ def makeService(options: Options) -> Service:
     """The service, complete; nothing listens before it starts."""
     from maa.service import demo  # only the demo makes certificates
     from maa.service.fleet import Fleet
+    from maa.service.memory import give_back_large_blocks
     from maa.service.server import Server
 
+    give_back_large_blocks()
     if options["config"] is None:
         folder = Path(options["demo"] or "var").absolute()
         config, help_text = demo.prepared(folder)

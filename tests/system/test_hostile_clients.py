@@ -10,8 +10,10 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from tests.message.hostile_mail import NAMES, message
+
 from . import messages
-from .clients import Wire, bodies, imap, imap_wire
+from .clients import Wire, bodies, imap, imap_wire, literal_digests
 from .messages import as_sent
 from .server import Server
 from .test_large import MIB, crlf, fill, large_message
@@ -22,6 +24,7 @@ READERS_GROWTH_OCTETS = 64 * MIB
 LINE_OCTETS, LINE_GROWTH_OCTETS = 64 * MIB, 16 * MIB
 APPEND_GROWTH_OCTETS = 16 * MIB
 BOMB_OCTETS, BOMB_GROWTH_OCTETS = 256 * MIB, 32 * MIB
+MAIL_GROWTH_OCTETS = 96 * MIB
 TIB = 1 << 40
 OTHERS_SECONDS = 1.0
 KEYWORDS, KEYWORDS_EACH = 20_000, 100
@@ -149,6 +152,26 @@ def test_R227_an_append_of_100_mib_is_never_in_memory_and_torn_leaves_nothing(
         assert time.monotonic() < end
         time.sleep(0.05)
     assert user.files() == []
+
+
+def test_R225_hostile_mail_read_again_and_again(
+    own_server: Server, user: User, other: User
+) -> None:
+    for name in NAMES:
+        user.deliver(message(name))
+    with imap_wire(own_server, user) as wire:
+        wire.command(b"CHECK")
+    with growing_less(own_server, MAIL_GROWTH_OCTETS):
+        for _ in range(3):
+            with imap_wire(own_server, user) as wire:
+                for number in range(1, len(NAMES) + 1):
+                    wire.send(
+                        b"f FETCH %d (ENVELOPE BODYSTRUCTURE BODY.PEEK[1.1.MIME])\r\n" % number
+                    )
+                    for _ in literal_digests(wire, b"f", 0, MIB):
+                        pass
+                    wire.command(b"SEARCH %d TEXT zzz CC zzz" % number)
+            is_served(own_server, other)
 
 
 def test_R084_a_mailbox_opens_after_a_flood_of_keywords(
