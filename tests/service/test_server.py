@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -184,6 +185,22 @@ def test_a_faulty_configuration_is_told_and_nothing_starts(tmp_path: Path) -> No
     assert process.returncode == 1
     assert "maa.toml: workers: 'many' is not allowed" in output
     assert "Traceback" not in output
+
+
+def test_a_start_says_which_secrets_everybody_can_read(tmp_path: Path) -> None:
+    running = Running(tmp_path)
+    _, output = running.stop()
+    assert "everybody" not in output
+    for name in ("passwd", "key.pem"):
+        (tmp_path / name).chmod(0o644)
+    running.process = twistd(tmp_path, "--config", "maa.toml")
+    assert running.process.stdout is not None
+    said = "".join(
+        itertools.takewhile(lambda line: "serves as" not in line, running.process.stdout)
+    )
+    running.stop()
+    for name in ("passwd", "key.pem"):
+        assert f"{tmp_path / name}: everybody on this machine can read it: chmod o-r" in said
 
 
 def test_a_pid_file_of_a_killed_server_whose_number_is_anothers_stops_no_start(
