@@ -91,3 +91,18 @@ def test_R011_what_is_in_a_refused_literal_is_no_command(tmp_path: Path, octets:
     assert said.endswith(b"\r\nb OK NOOP completed\r\n")
     assert said.count(b"\r\n") == 2
     assert not closed
+
+
+@pytest.mark.parametrize("name", [b"joe\0", b"joe\0x", b"\0joe"])
+def test_R012_a_name_with_nul_is_nobodys(tmp_path: Path, name: bytes) -> None:
+    for data in (
+        b"a LOGIN {%d+}\r\n%b secret\r\n" % (len(name), name),
+        b'a LOGIN "%b" secret\r\n' % name,
+        b"a LOGIN %b secret\r\n" % name,
+        b"a LOGIN joe {%d+}\r\n%b\r\n" % (len(name) + 3, name.replace(b"joe", b"secret")),
+    ):
+        world = SessionWorld(tmp_path / str(len(list(tmp_path.iterdir()))))
+        said, _ = by_imap(world, data)
+        assert b"a BAD " in said and b"a OK" not in said
+    said, _ = by_pop3(World(tmp_path / "pop3", []), b"USER %b\r\nPASS secret\r\n" % name)
+    assert said.splitlines()[-1].startswith(b"-ERR")

@@ -62,6 +62,11 @@ def test_a_line_ends_at_crlf() -> None:
         (b"a {+1}", Line(b"a {+1}")),
         (b"a {1++}", Line(b"a {1++}")),
         (b"a {+}", Line(b"a {+}")),
+        (b"a {1_0}", Line(b"a {1_0}")),
+        (b"a { 5}", Line(b"a { 5}")),
+        (b"a {0x5}", Line(b"a {0x5}")),
+        (b"a {\xd9\xa3}", Line(b"a {\xd9\xa3}")),  # a 3 in Arabic
+        (b"a {\xb2}", Line(b"a {\xb2}")),  # a small 2 in Latin 1
         (b"a {1 }", Line(b"a {1 }")),
         (b"a {1} ", Line(b"a {1} ")),
         (b"a 1}", Line(b"a 1}")),
