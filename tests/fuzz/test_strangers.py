@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -23,6 +24,20 @@ REQUESTS = [
 ]
 COMMANDS = b"x LOGIN joe secret\r\ny CAPABILITY\r\nz LOGOUT\r\n"
 _HEARD = re.compile(rb"(?:[\x20-\x7e]*\r\n)*")
+
+
+@pytest.fixture
+def imap(tmp_path: Path) -> Iterator[SessionWorld]:
+    world = SessionWorld(tmp_path / "imap")
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def pop3(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path / "pop3", [])
+    yield world
+    world.close()
 
 
 def by_imap(world: SessionWorld, data: bytes) -> tuple[bytes, bool]:
@@ -47,9 +62,9 @@ def by_pop3(world: World, data: bytes) -> tuple[bytes, bool]:
 
 @pytest.mark.parametrize("request_", REQUESTS)
 def test_a_browser_is_turned_away_from_imap_at_its_first_line(
-    tmp_path: Path, request_: bytes
+    imap: SessionWorld, request_: bytes
 ) -> None:
-    said, closed = by_imap(SessionWorld(tmp_path), request_)
+    said, closed = by_imap(imap, request_)
     assert closed
     assert said.endswith(b"* BYE [CLIENTBUG] This is no web server\r\n")
     assert said.count(b"\r\n") <= LINES_MAX
@@ -57,18 +72,17 @@ def test_a_browser_is_turned_away_from_imap_at_its_first_line(
 
 
 @pytest.mark.parametrize("request_", REQUESTS)
-def test_pop3_says_nothing_of_a_browsers_request_and_not_much(
-    tmp_path: Path, request_: bytes
-) -> None:
-    said, closed = by_pop3(World(tmp_path, []), request_ + b"%b\r\n" % MARK * LINES_MAX)
+def test_pop3_says_nothing_of_a_browsers_request_and_not_much(pop3: World, request_: bytes) -> None:
+    said, closed = by_pop3(pop3, request_ + b"%b\r\n" % MARK * LINES_MAX)
     assert closed
     assert said.count(b"\r\n") <= LINES_MAX
     assert MARK not in said
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3"])
-def test_strangers_hear_printable_ascii_alone(tmp_path: Path, protocol: str) -> None:
-    imap, pop3 = SessionWorld(tmp_path / "imap"), World(tmp_path / "pop3", [])
+def test_strangers_hear_printable_ascii_alone(
+    imap: SessionWorld, pop3: World, protocol: str
+) -> None:
     for seed in range(150):
         random = Random(f"strangers {seed}")
         if protocol == "imap":
@@ -81,10 +95,10 @@ def test_strangers_hear_printable_ascii_alone(tmp_path: Path, protocol: str) -> 
 
 
 @pytest.mark.parametrize("octets", [4097, 65_536])
-def test_R011_what_is_in_a_refused_literal_is_no_command(tmp_path: Path, octets: int) -> None:
+def test_R011_what_is_in_a_refused_literal_is_no_command(imap: SessionWorld, octets: int) -> None:
     """Before login more than 4 KiB are refused, and up to 64 KiB passed over."""
     said, closed = by_imap(
-        SessionWorld(tmp_path),
+        imap,
         b"a LOGIN {%d+}\r\n%b\r\nb NOOP\r\n" % (octets, (COMMANDS * 3000)[:octets]),
     )
     assert said.startswith(b"a NO [TOOBIG] ")
@@ -94,15 +108,14 @@ def test_R011_what_is_in_a_refused_literal_is_no_command(tmp_path: Path, octets:
 
 
 @pytest.mark.parametrize("name", [b"joe\0", b"joe\0x", b"\0joe"])
-def test_R012_a_name_with_nul_is_nobodys(tmp_path: Path, name: bytes) -> None:
+def test_R012_a_name_with_nul_is_nobodys(imap: SessionWorld, pop3: World, name: bytes) -> None:
     for data in (
         b"a LOGIN {%d+}\r\n%b secret\r\n" % (len(name), name),
         b'a LOGIN "%b" secret\r\n' % name,
         b"a LOGIN %b secret\r\n" % name,
         b"a LOGIN joe {%d+}\r\n%b\r\n" % (len(name) + 3, name.replace(b"joe", b"secret")),
     ):
-        world = SessionWorld(tmp_path / str(len(list(tmp_path.iterdir()))))
-        said, _ = by_imap(world, data)
+        said, _ = by_imap(imap, data)
         assert b"a BAD " in said and b"a OK" not in said
-    said, _ = by_pop3(World(tmp_path / "pop3", []), b"USER %b\r\nPASS secret\r\n" % name)
+    said, _ = by_pop3(pop3, b"USER %b\r\nPASS secret\r\n" % name)
     assert said.splitlines()[-1].startswith(b"-ERR")

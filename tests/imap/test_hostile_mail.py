@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.imap.world import SessionClient, SessionWorld
 from tests.message.hostile_mail import NAMES, message
 
+World = Callable[..., SessionWorld]
 PARTS = b"1 1.1 1.MIME 1.1.MIME 1.HEADER 1.TEXT 2 2.HEADER 20000.MIME HEADER TEXT".split()
 FORMS = (
     *(b"UID", b"FLAGS", b"INTERNALDATE", b"RFC822.SIZE", b"ENVELOPE", b"BODY", b"BODYSTRUCTURE"),
@@ -61,8 +62,8 @@ def test_what_is_in_form(answer: bytes, good: bool) -> None:
     assert in_form(answer) is good
 
 
-def opened(directory: Path, *names: str) -> SessionClient:
-    world = SessionWorld(directory)
+def opened(make_world: World, *names: str) -> SessionClient:
+    world = make_world(messages=[])
     for number, name in enumerate(names):
         (world.inbox / "new" / f"{1_700_000_000 + number}.M1P1.host").write_bytes(message(name))
     client = world.client(1)
@@ -72,10 +73,10 @@ def opened(directory: Path, *names: str) -> SessionClient:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_R225_every_form_of_a_hostile_message_is_answered(
-    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+    make_world: World, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    client = opened(tmp_path, name)
+    client = opened(make_world, name)
     for asked in FETCHES:
         answer = client.ask(b"f FETCH 1 " + asked)
         last = answer.splitlines()[-1]
@@ -90,16 +91,16 @@ def test_R225_every_form_of_a_hostile_message_is_answered(
     assert not caplog.records
 
 
-def test_R236_what_a_sender_says_of_uid_and_flags_means_nothing(tmp_path: Path) -> None:
-    client = opened(tmp_path, "a mailbox's own fields", "no header")
+def test_R236_what_a_sender_says_of_uid_and_flags_means_nothing(make_world: World) -> None:
+    client = opened(make_world, "a mailbox's own fields", "no header")
     answer = client.ask(b"f FETCH 1:* (UID FLAGS)")
     assert b"* 1 FETCH (UID 1 FLAGS (\\Recent))" in answer
     assert b"* 2 FETCH (UID 2 FLAGS (\\Recent))" in answer
 
 
-def test_R191_messages_that_are_each_others_ancestors_are_threaded_once(tmp_path: Path) -> None:
+def test_R191_messages_that_are_each_others_ancestors_are_threaded_once(make_world: World) -> None:
     names = ("its own ancestor", "its own child", "100,000 references")
-    client = opened(tmp_path, *names)
+    client = opened(make_world, *names)
     for kind in (b"REFERENCES", b"REFS", b"ORDEREDSUBJECT"):
         answer = client.ask(b"t THREAD %b UTF-8 ALL" % kind)
         listed = answer.partition(b"\r\n")[0]
