@@ -27,7 +27,7 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -38,6 +38,8 @@ from maa.store.remote import is_remote
 
 METHODS: Final = ("fcntl", "flock", "dotlock")
 WAIT_SECONDS: Final = 25.0
+STUCK_SECONDS: Final = 0.1
+"""How long is waited for a lock that somebody waited for in vain just before."""
 STALE_SECONDS: Final = 300.0
 """A dotlock of a dead process is stale when nobody touched it for so long (R233)."""
 NAMELESS_SECONDS: Final = 1024.0
@@ -60,6 +62,8 @@ class Locks:
     """Of METHODS, the first to be taken first."""
     seconds: float = WAIT_SECONDS
     """How long is waited for another program."""
+    _stuck: dict[bytes, float] = field(default_factory=dict, repr=False, compare=False)
+    """Files for which somebody waited in vain, and until when nobody waits as long again."""
 
     @contextmanager
     def held(self, path: bytes, descriptor: int, write: bool) -> Iterator[None]:
@@ -67,17 +71,24 @@ class Locks:
 
         To read, no dotlock is made, for procmail sleeps eight seconds when it finds one; only
         that of another is waited for. Whoever reads must look whether the file changed meanwhile.
+
+        A user's sessions wait one behind the other: once the first has waited in vain, the others
+        hardly do, else the last was told after as many times the whole wait.
         """
-        until = time.monotonic() + self.seconds
+        began = time.monotonic()
+        stuck = self._stuck.get(path, began) > began
+        until = began + (min(STUCK_SECONDS, self.seconds) if stuck else self.seconds)
         tries = 0
         while isinstance(taken := self._taken(path, descriptor, write), str):
             if time.monotonic() >= until:
+                self._stuck[path] = time.monotonic() + self.seconds
                 raise LockTimeout(
                     f"{os.fsdecode(path)}: another program has had the {taken} lock "
                     f"for {self.seconds:.0f} s"
                 )
             time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
+        self._stuck.pop(path, None)
         try:
             yield
         finally:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,49 @@ def test_a_lock_is_taken_as_soon_as_it_is_free(path: Path) -> None:
     began = time.monotonic()
     assert taken(path, ("fcntl", "dotlock"), seconds=10)
     assert 0.15 < time.monotonic() - began < 5
+
+
+class Hours:
+    """The module `time`, of which nothing passes but by sleeping."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_R232_who_waits_behind_somebody_that_waited_in_vain_hardly_waits(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = Hours()
+    monkeypatch.setattr(locks, "time", hours)
+    mine = Locks(("dotlock",))
+    descriptor = os.open(path, os.O_RDWR)
+
+    def waited() -> float:
+        begun = hours.now
+        with suppress(LockTimeout), mine.held(os.fsencode(path), descriptor, write=True):
+            pass
+        return hours.now - begun
+
+    lock = Path(f"{path}.lock")
+    lock.write_text(f"{os.getpid()}\n")
+    assert locks.WAIT_SECONDS <= waited() < 30
+    assert [waited() < 1 for _ in range(20)] == [True] * 20
+    lock.unlink()
+    assert waited() == 0
+    lock.write_text(f"{os.getpid()}\n")
+    assert waited() >= locks.WAIT_SECONDS
+    hours.now += locks.WAIT_SECONDS
+    assert waited() >= locks.WAIT_SECONDS
+    lock.unlink()
+    os.close(descriptor)
 
 
 def test_L22_a_dotlock_of_ours_whose_process_was_killed_is_removed_at_once(path: Path) -> None:

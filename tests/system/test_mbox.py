@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
 import threading
@@ -10,11 +11,13 @@ import time
 import pytest
 
 from . import messages
-from .clients import bodies, imap, imap_wire, pop3
+from .clients import Wire, bodies, imap, imap_wire, pop3, quoted
 from .messages import as_sent
 from .server import Server
 from .spooled import Procmail, locks
 from .users import User
+
+LOCK_SECONDS = 30
 
 
 def numbers(texts: list[bytes]) -> list[int]:
@@ -106,3 +109,35 @@ def test_procmail_and_sessions_at_once_lose_nothing(
     assert all(as_sent(messages.numbered(n)) in everything for n in range(30))
     assert locks(user) == []
     assert max(waits) < 5
+
+
+def test_R232_a_lock_that_never_ends_is_told_and_holds_up_nobody_else(
+    server: Server, spooled_user: User, user: User
+) -> None:
+    Procmail(spooled_user).deliver(messages.PLAIN)
+    user.deliver(messages.DOTS)
+    wires = [Wire(server.imap) for _ in range(12)]  # more than there are threads
+    for wire in wires:
+        wire.line()
+        wire.command(f"LOGIN {spooled_user.name} {quoted(spooled_user.password)}".encode())
+    with open(spooled_user.spool, "r+b") as spool:
+        fcntl.lockf(spool, fcntl.LOCK_EX)
+        begun = time.monotonic()
+        for wire in wires:
+            wire.send(b"s SELECT INBOX\r\n")
+        slowest = 0.0
+        while time.monotonic() < begun + 3:
+            before = time.monotonic()
+            client = imap(server, user)
+            assert bodies(client) == [as_sent(messages.DOTS)]
+            client.logout()
+            slowest = max(slowest, time.monotonic() - before)
+        told = [wire.until(b"s")[-1] for wire in wires]
+        seconds = time.monotonic() - begun
+    print(f"{told[0]!r} after {seconds:.0f} s, another user waited {slowest:.2f} s at most")
+    assert all(line.startswith(b"s NO [INUSE] ") for line in told), told
+    assert seconds < LOCK_SECONDS
+    assert slowest < 1
+    for wire in wires:
+        wire.command(b"SELECT INBOX")
+        wire.socket.close()
