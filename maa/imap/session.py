@@ -421,8 +421,9 @@ class Session:
         return LITERAL_OCTETS_BEFORE_LOGIN if before_login else LITERAL_OCTETS
 
     def _argument_octets(self) -> int:
+        """Of a command in all; before login a name and a password are no more than a line."""
         before_login = isinstance(self._state, NotAuthenticated)
-        return (LINE_OCTETS_BEFORE_LOGIN if before_login else LINE_OCTETS) + self._literal_octets()
+        return LINE_OCTETS_BEFORE_LOGIN if before_login else LINE_OCTETS + LITERAL_OCTETS
 
     def _go_ahead(self) -> Iterator[bytes]:
         literal = self._announced

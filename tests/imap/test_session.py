@@ -300,6 +300,16 @@ def test_many_literals_count_together(make_world: World) -> None:
     assert client.ask(b"c NOOP") == b"c OK NOOP completed\r\n"
 
 
+def test_R222_literals_before_login_count_together_and_less(make_world: World) -> None:
+    client = stranger(make_world())
+    piece = b" {%d+}\r\n%b"
+    fits = b"a LOGIN" + (piece % (4000, b"x" * 4000)) * 2
+    assert client.ask(fits).startswith(b"a NO [AUTHENTICATIONFAILED] ")
+    many = b"b LOGIN" + (piece % (4096, b"x" * 4096)) * 2
+    assert client.ask(many) == b"b NO [TOOBIG] the arguments are too long\r\n"
+    assert client.ask(b"c NOOP") == b"c OK NOOP completed\r\n"
+
+
 def test_our_own_bugs_are_logged_under_a_reference(
     make_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
