@@ -10,7 +10,7 @@ PEERS ?= maa dovecot
 # For each of the readers that `make fuzz` tries.
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup run test system-test lint format bench bench-mbox prelogin hostile fuzz soak coverage build clean
+.PHONY: help setup run test system-test lint format bench bench-mbox prelogin hostile threats fuzz soak coverage build clean
 
 help:
 	@echo "make setup        the virtual environment in $(VENV)"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-mbox   the same over a 1 GiB mbox"
 	@echo "make prelogin     what strangers cost: memory, and a client among hostile ones"
 	@echo "make hostile      oversized and hostile input: time, memory, and how long others wait"
+	@echo "make threats      guesses, names of users, keywords, kill -9: what each comes to"
 	@echo "make fuzz         coverage-guided fuzzing, FUZZ_SECONDS for each of the readers"
 	@echo "make soak         the tests that hold or repeat for long (root)"
 	@echo "make coverage     what the tests reach"
@@ -76,6 +77,9 @@ prelogin: setup
 
 hostile: setup
 	$(BIN)/python bench/hostile.py
+
+threats: setup
+	$(BIN)/python bench/threats.py
 
 bench-mbox: setup
 	@test -d $(SHARED)/bench || { echo "no $(SHARED)/bench: make SHARED=FOLDER bench-mbox" >&2; exit 1; }

@@ -2,8 +2,9 @@
 
     .venv/bin/python bench/hostile.py
 
-Starts a server of its own on loopback, with a mailbox of hostile messages. While one client says
-or asks for each, another says NOOP a hundred times a second. `make hostile` does it.
+Starts a server of its own on loopback, with a mailbox of hostile messages (those of
+tests/message/hostile_mail.py). While one client says or asks for each, another says NOOP a hundred
+times a second. `make hostile` does it.
 """
 
 from __future__ import annotations
@@ -23,26 +24,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 from prelogin import Server, asked, connected
 
 from maa.auth.new_hashes import new_hash
+from tests.message.hostile_mail import NAMES, message
 
 ANSWER_SECONDS = 60
 MIB = 1 << 20
+READERS = 5
 Client = socket.socket
-
-
-def messages() -> Iterator[tuple[str, bytes]]:
-    """Hostile messages, by what they are."""
-    part = b"--x\r\nContent-Type: text/plain\r\n\r\na\r\n"
-    mixed = b"Content-Type: multipart/mixed; boundary=x\r\n\r\n"
-    yield "20,000 MIME parts", mixed + part * 20_000 + b"--x--\r\n"
-    nested = b"".join(
-        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
-        for n in range(20_000)
-    )
-    yield "20,000 nested MIME parts", nested
-    yield "100,000 addresses", b"To: " + b"a@b, " * 100_000 + b"c@d\r\n\r\nx\r\n"
-    yield "a header of 1 MiB", b"Subject: " + b"x" * MIB + b"\r\n\r\nx\r\n"
-    lines = b"".join(b"--b%d\r\n" % n for n in range(10_000))
-    yield "10,000 boundaries", mixed + lines + b"--x--\r\n"
+FORMS = (
+    b"FLAGS RFC822.SIZE ENVELOPE BODY BODYSTRUCTURE PREVIEW BODY.PEEK[HEADER.FIELDS (To Cc)]"
+    b" BODY.PEEK[HEADER.FIELDS.NOT (To)]<0.99> BODY.PEEK[1.1.1.1.MIME] BODY.PEEK[1]<0.99>"
+)
+SEARCHES = (
+    b"c SEARCH %d TEXT zzz CC zzz HEADER X-Field zzz\r\nd SORT (FROM SUBJECT DATE) UTF-8 %d\r\n"
+    b"e THREAD REFERENCES UTF-8 %d\r\n"
+)
 
 
 class Watched:
@@ -57,12 +52,12 @@ class Watched:
     @contextmanager
     def looking(self) -> Iterator[None]:
         over = threading.Event()
-        self.waits, self.octets = [], [self._resident()]
+        self.waits, self.octets = [], [self.resident()]
 
         def look() -> None:
             while not over.is_set():
                 self.waits.append(asked(self._steady, b"n NOOP\r\n", b"n OK"))
-                self.octets.append(self._resident())
+                self.octets.append(self.resident())
                 over.wait(0.01)
 
         thread = threading.Thread(target=look)
@@ -73,7 +68,8 @@ class Watched:
             over.set()
             thread.join()
 
-    def _resident(self) -> int:
+    def resident(self) -> int:
+        """Octets of the server's memory."""
         for line in Path(f"/proc/{self._server.process.pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) * 1024
@@ -125,6 +121,12 @@ def commands() -> Iterator[tuple[str, bool, bytes, bytes]]:
         yield f"one that is not asked for, {when}", known, b"b LOGIN {4294967296+}\r\n", b"\r\n"
     deep = b"b SEARCH " + b"(" * 50_000 + b"ALL" + b")" * 50_000 + b"\r\n"
     yield "50,000 nested parentheses", True, deep, b"\r\nb "
+    keys = b"b SEARCH" + b" OR ALL NOT" * 5_000 + b" ALL\r\n"
+    yield "15,000 search keys", True, keys, b"\r\nb "
+    numbers = b",".join(b"%d:*" % n for n in range(1, 9_000))
+    yield "9,000 endless ranges", True, b"b UID SEARCH UID %b\r\n" % numbers, b"\r\nb "
+    pattern = b'b LIST "" "' + b"%*a" * 150 + b'z"\r\n'
+    yield "300 wildcards over 300 long names", True, pattern, b"\r\nb "
 
 
 def bomb(client: Client) -> bytes:
@@ -142,14 +144,20 @@ def bomb(client: Client) -> bytes:
     return found or b"(closed)"
 
 
-def never_reading(client: Client) -> bytes:
-    """Asks for a hundred thousand answers and reads none."""
-    asked(client, b"b SELECT INBOX\r\n", b"\r\nb ")
-    client.settimeout(3)
-    with suppress(OSError):
-        client.sendall(b"c FETCH 1:* BODY.PEEK[]\r\n" * 100_000)
-    time.sleep(2)
-    return b"(held back)"
+def never_reading(server: Server) -> Callable[[Client], bytes]:
+    """Some clients ask for the mailbox a hundred times, some 4 GB each, and read nothing."""
+
+    def ask(_: Client) -> bytes:
+        clients = [logged_in(server) for _ in range(READERS)]
+        for client in clients:
+            asked(client, b"b SELECT INBOX\r\n", b"\r\nb ")
+            client.sendall(b"c FETCH 1:* BODY.PEEK[]\r\n" * 100)
+        time.sleep(5)
+        for client in clients:
+            client.close()
+        return b"(held back)"
+
+    return ask
 
 
 def parallel_logins(server: Server, count: int) -> Callable[[Client], bytes]:
@@ -177,10 +185,11 @@ def main() -> None:
         new = folder / "joe" / "Maildir" / "new"
         for part in ("new", "cur", "tmp"):
             (new.parent / part).mkdir(parents=True, exist_ok=True)
-        names = []
-        for number, (what, data) in enumerate(messages(), 1):
-            names.append(what)
-            (new / f"{number}.M{number}.host").write_bytes(data)
+        for number, name_ in enumerate(NAMES, 1):
+            (new / f"{number}.M{number}.host").write_bytes(message(name_))
+        for number in range(300):
+            for part in ("new", "cur", "tmp"):
+                (new.parents[1] / "Maildir" / f".{'a' * 200}{number}" / part).mkdir(parents=True)
         try:
             watched = Watched(server)
             print("| what | answered after | memory | another client waits | answer |")
@@ -203,19 +212,17 @@ def main() -> None:
                 else:
                     asked(client, b"", b"\r\n")
                 measure(what, client, lambda c, d=data, e=end: said(c, d, e))
-            for number, what in enumerate(names, 1):
-                for items in (b"(ENVELOPE BODYSTRUCTURE)", b"BODY.PEEK[1.1.1.1.MIME]"):
-                    client = logged_in(server)
-                    asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
-                    line = b"b FETCH %d %b\r\n" % (number, items)
-                    label = f"{what}: {items.decode()}"
-                    measure(label, client, lambda c, d=line: said(c, d, b"\r\nb "))
-            client = logged_in(server)
-            asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
-            line = b"b SEARCH TEXT zzz\r\n"
-            measure("SEARCH TEXT in all of them", client, lambda c: said(c, line, b"\r\nb "))
+            before = watched.resident()
+            for number, what in enumerate(NAMES, 1):
+                client = logged_in(server)
+                asked(client, b"s SELECT INBOX\r\n", b"\r\ns ")
+                line = b"b FETCH %d (%b)\r\n" % (number, FORMS)
+                line += SEARCHES % (number, number, number)
+                measure(what, client, lambda c, d=line: said(c, d, b"\r\ne "))
+            print(f"| all of this mail | | {(watched.resident() - before) / MIB:.0f} MiB | | |")
             measure("1 GiB in 1 MiB of DEFLATE", logged_in(server), bomb)
-            measure("100,000 answers not read", logged_in(server), never_reading)
+            readers = f"{READERS} clients that never read"
+            measure(readers, connected(server.imap), never_reading(server))
             measure(
                 "50 logins at once, Argon2id", connected(server.imap), parallel_logins(server, 50)
             )
