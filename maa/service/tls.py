@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -144,12 +143,6 @@ def fault(tls: Tls) -> str | None:
     return None
 
 
-def _warn_of_readable_keys(tls: Tls) -> None:
-    for pair in tls.pairs:
-        if pair.key.stat().st_mode & stat.S_IROTH:
-            _log.warning("%s: everybody on this machine can read it: chmod o-r", pair.key)
-
-
 def _reason(error: Exception) -> str:
     """OpenSSL's words, without the numbers and names around them."""
     causes = error.args[0] if error.args and isinstance(error.args[0], list) else []
@@ -191,7 +184,6 @@ class Certificates:
         if unusable is not None:
             raise SystemExit(f"tls: {unusable}")
         self._tls = tls
-        _warn_of_readable_keys(tls)
         self._stamp = self._stat()
         self._contexts: dict[tuple[bytes, str], TlsContext] = {}
 
