@@ -374,7 +374,9 @@ class Pump:
         sessions.counters.slow_steps += 1
         assert self._conversation is not None
         if self._stranger:
-            sessions.login_lane.put(self._work, sessions.neighbours(self.address))
+            where = sessions.neighbours(self.address)
+            late_seconds = 0.0 if where is None else sessions.guessers.late_seconds(where)
+            sessions.login_lane.put(self._work, where, late_seconds)
         else:
             sessions.user_lane.put(self._work, self._conversation.owner)
 
@@ -384,6 +386,8 @@ class Pump:
         self._sessions.call_from_thread(self._worked, self._stream.encoded(data), asked)
 
     def _worked(self, data: bytes, asked: Slice | Request | Delay) -> None:
+        if self._stranger and isinstance(asked, Delay):
+            self._sessions.login_refused(self.address)
         if self._place is LOST:
             self._give_back()
             return

@@ -23,6 +23,7 @@ from twisted.internet.defer import Deferred
 
 from maa.conversation import CROWDED
 from maa.networks import NOWHERE, Networks, neighbourhood
+from maa.transport.guessers import Guessers
 from maa.transport.lanes import Lane
 from maa.transport.reactor import Clock
 from maa.transport.wheel import Wheel
@@ -158,6 +159,7 @@ class Sessions:
 
         Nor does one from a few addresses, or a source that does not answer, take all of them.
         """
+        self.guessers = Guessers(self.seconds)
         self.wheel = Wheel(clock, self.seconds)
         self.counters = Counters()
         self.pumps: set[Pump] = set()
@@ -201,6 +203,12 @@ class Sessions:
     def neighbours(self, address: str) -> str | None:
         """Who has a share of the login lane together; None: many are behind this address."""
         return None if address in self.limits.exempt else neighbourhood(address)
+
+    def login_refused(self, address: str) -> None:
+        """The next logins from there come behind those from elsewhere (R222)."""
+        where = self.neighbours(address)
+        if where is not None:
+            self.guessers.failed(where)
 
     def welcome(self, pump: Pump, address: str) -> None:
         """The connection has logged in; makes room among the user's own (L-9)."""

@@ -1,7 +1,7 @@
 """A small conversation of our own, so that the pump is tested without a protocol.
 
-Lines are commands: `echo TEXT`, `slow TEXT`, `much N`, `delay TEXT`, `starttls`, `compress`,
-`login`, `quit`, `crash`, `idle` (answers pokes from then on).
+Lines are commands: `echo TEXT`, `slow TEXT`, `much N`, `delay TEXT`, `guess`, `starttls`,
+`compress`, `login`, `quit`, `crash`, `idle` (answers pokes from then on).
 """
 
 from __future__ import annotations
@@ -22,9 +22,12 @@ class HandLane(Lane):
     def __init__(self) -> None:
         super().__init__("hand", 0)
         self.jobs: list[Job] = []
+        self.late_seconds: list[float] = []
+        """Of each job so far."""
 
-    def put(self, job: Job, owner: Hashable = None) -> None:
+    def put(self, job: Job, owner: Hashable = None, late_seconds: float = 0.0) -> None:
         self.jobs.append(job)
+        self.late_seconds.append(late_seconds)
 
     def run(self) -> int:
         """Run what waits; how many jobs that were."""
@@ -129,6 +132,11 @@ class Talk:
     def _delay(self, rest: bytes) -> Iterator[Step]:
         yield Delay(5.0)
         yield rest + b"\r\n"
+
+    def _guess(self, rest: bytes) -> Iterator[Step]:
+        yield SLOW
+        yield Delay(1.0)
+        yield b"wrong\r\n"
 
     def _starttls(self, rest: bytes) -> Iterator[Step]:
         yield b"begin\r\n"

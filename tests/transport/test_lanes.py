@@ -51,6 +51,35 @@ def test_an_owner_whose_jobs_are_stuck_leaves_threads_to_others() -> None:
     assert sorted(order) == list(range(6)) and lane.waiting() == 0
 
 
+def test_who_is_late_waits_for_those_who_come_meanwhile_and_not_for_ever() -> None:
+    clock, order = Clock(), []
+    lane = Lane("test", 1, seconds=clock.seconds)
+    for who, late_seconds in (("early", 0.0), ("guessing", 20.0), ("guessing more", 60.0)):
+        lane.put(lambda who=who: order.append(who), who, late_seconds)
+    for who, seconds in (("meanwhile", 10.0), ("behind", 20.0)):
+        clock.advance(seconds)
+        lane.put(lambda who=who: order.append(who), who)
+    assert lane.waiting() == 5
+    lane.start()
+    lane.stop(10)
+    assert order == ["early", "meanwhile", "guessing", "behind", "guessing more"]
+
+
+def test_an_owners_jobs_keep_their_places_in_line_while_they_are_held_back() -> None:
+    clock, order = Clock(), []
+    lane = Lane("test", 1, seconds=clock.seconds)
+    for number in range(3):
+        lane.put(lambda number=number: order.append(f"ann {number}"), "ann")
+    clock.advance(1.0)
+    lane.put(lambda: order.append("bob"), "bob")
+    done = threading.Event()
+    lane.put(done.set, "the last")
+    lane.start()
+    assert done.wait(10)
+    lane.stop(10)
+    assert order == ["ann 0", "ann 1", "ann 2", "bob"]
+
+
 def test_a_stuck_job_does_not_keep_the_stop_waiting() -> None:
     lane, stuck = Lane("test", 1), threading.Event()
     lane.start()

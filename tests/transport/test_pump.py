@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maa.networks import Networks
+from maa.transport.guessers import LATE_SECONDS
 from maa.transport.sessions import GIVE_BACK_SECONDS, Limits
 from maa.transport.slices import SLICE_OCTETS
 from maa.transport.stream import WAITING_OCTETS
@@ -43,9 +44,19 @@ def test_a_step_in_memory_needs_no_thread(net: Net) -> None:
 def test_R222_strangers_have_a_share_of_the_login_lane(address: str, owner: str | None) -> None:
     net = Net(Limits(exempt=Networks.parse(["10.0.0.1"])))
     owners: list[object] = []
-    net.strangers.put = lambda job, owner=None: owners.append(owner)  # type: ignore[method-assign]
+    net.strangers.put = lambda job, owner, late: owners.append(owner)  # type: ignore[method-assign]
     net.client(address).send(b"slow work\r\n")
     assert owners == [owner]
+
+
+def test_R222_who_guessed_comes_behind_strangers_from_elsewhere() -> None:
+    net = Net(Limits(exempt=Networks.parse(["10.0.0.1"])))
+    for address in ("2001:db8:0:1::7", "10.0.0.1"):
+        net.greeted(address).send(b"guess\r\n")
+        net.strangers.run()
+    for address in ("2001:db8:0:1::8", "2001:db8:0:2::7", "10.0.0.1"):
+        net.greeted(address).send(b"slow work\r\n")
+    assert net.strangers.late_seconds == [0, 0, LATE_SECONDS, 0, 0]
 
 
 def test_a_slow_step_goes_on_where_it_stopped_on_a_thread(net: Net) -> None:
