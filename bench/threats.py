@@ -1,4 +1,4 @@
-"""Figures of threats that take more than a command: guesses, names of users, keywords, kill -9.
+"""Figures of threats that take more than a command: names of users, keywords, kill -9.
 
     .venv/bin/python bench/threats.py
 
@@ -12,23 +12,15 @@ import itertools
 import os
 import statistics
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+from served import Client, Server, asked, connected, logged_in, password_lines
 
-from hostile import ANSWER_SECONDS, Client, Watched, logged_in
-from prelogin import Server, asked, connected
-
-from maa.auth.new_hashes import new_hash
-
-GUESSERS, GUESSING_SECONDS = 40, 5
-IMPATIENT_SECONDS = 0.5
+ANSWER_SECONDS = 60
 NAMES = 25
 LARGE_MAILBOX = 10_000
 KILLS = 5
@@ -52,41 +44,6 @@ def answered(client: Client, line: bytes, tag: bytes) -> bytes:
             raise ConnectionError(data)
         data = data[-4096:] + piece
     return data[data.rfind(tag) :]
-
-
-def guesses(server: Server, watched: Watched, source: str, patient: bool) -> str:
-    """Wrong passwords of one address over many connections, begun anew when they end.
-
-    Who is not patient takes an answer that does not come at once for a no.
-    """
-    heard: list[bytes] = []
-    numbers, over = itertools.count(), time.monotonic() + GUESSING_SECONDS
-    log = server.folder / "log"
-    before = log.read_text().count(": BadCredentials")
-
-    def guess() -> None:
-        while time.monotonic() < over:
-            with suppress(OSError), greeted(server, source) as client:
-                client.settimeout(ANSWER_SECONDS if patient else IMPATIENT_SECONDS)
-                while time.monotonic() < over:
-                    line = b"a LOGIN u%d guess%d\r\n" % (next(numbers) % NAMES, next(numbers))
-                    said = answered(client, line, b"a ")
-                    if time.monotonic() < over and b"[AUTHENTICATIONFAILED]" in said:
-                        heard.append(said)
-
-    threads = [threading.Thread(target=guess) for _ in range(GUESSERS)]
-    with watched.looking():
-        for thread in threads:
-            thread.start()
-        time.sleep(GUESSING_SECONDS)
-        judged = log.read_text().count(": BadCredentials") - before
-    for thread in threads:
-        thread.join()
-    waits = sorted(watched.waits)
-    return (
-        f"{len(heard)} answered, {judged} judged; NOOP of another: "
-        f"p99 {waits[int(len(waits) * 0.99)] * 1e3:.1f} ms, worst {waits[-1] * 1e3:.0f} ms"
-    )
 
 
 def names(server: Server) -> str:
@@ -159,24 +116,15 @@ def killed(server: Server) -> str:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="maa-threats-") as name:
         folder = Path(name)
-        server = Server(folder, 1)
-        with open(folder / "passwd", "a") as file:
-            file.writelines(f"u{n}:{new_hash(b'secret')}\n" for n in range(NAMES))
+        server = Server(folder, 1, password_lines(f"u{n}" for n in range(NAMES)))
         new = folder / "joe" / "Maildir" / "new"
         for part in ("new", "cur", "tmp"):
             (new.parent / part).mkdir(parents=True, exist_ok=True)
         for number in range(LARGE_MAILBOX):
             (new / f"{number}.M{number}.host").write_bytes(b"Subject: %d\r\n\r\nx\r\n" % number)
         try:
-            watched = Watched(server)
             rows: dict[str, Callable[[], str]] = {
                 "a user that there is, and one that there is not": lambda: names(server),
-                f"{GUESSERS} connections of one address guess for {GUESSING_SECONDS} s": (
-                    lambda: guesses(server, watched, "127.0.2.1", patient=True)
-                ),
-                "likewise, and do not wait for answers": (
-                    lambda: guesses(server, watched, "127.0.2.2", patient=False)
-                ),
                 f"kill -9 to SELECT of {LARGE_MAILBOX:,} messages": lambda: killed(server),
                 f"{KEYWORDS:,} keywords": lambda: keywords(server),
             }
