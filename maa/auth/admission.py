@@ -170,16 +170,21 @@ class Admission:
         self, name: str, password: str, authzid: str = ""
     ) -> Generator[Request, object, User]:
         """The user whose password this is, acting for `authzid`; AuthError."""
-        address = self.peer.address
-        user = self.authenticator.remembered(name, password, self.service, address)
+        asked = (name, password, self.service, self.peer.address)
+        user = self._remembered(*asked)
         try:
-            if user is None or not is_near(user, address):
+            if user is None:
                 yield SLOW
-                user = self.authenticator.check(name, password, self.service, address)
+                # A program that opens several connections at once is checked for the first.
+                user = self._remembered(*asked) or self.authenticator.check(*asked)
             return (yield from self.admitted(user, authzid))
         except AuthError as error:
             error.name = name
             raise
+
+    def _remembered(self, name: str, password: str, service: str, address: str) -> User | None:
+        user = self.authenticator.remembered(name, password, service, address)
+        return user if user is not None and is_near(user, address) else None
 
     def stored(self, name: str) -> Stored | None:
         """What a proof of this name is checked with; Throttled, AuthUnavailable. May block."""

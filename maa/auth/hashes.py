@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from functools import cache
 from typing import Any, Final
 
@@ -27,11 +26,12 @@ from maa.auth.schemes import (
     libpass_name,
     of_libpass,
 )
+from maa.auth.turns import Turns
 
 __all__ = ["PasswordTooLong", "UnknownHash", "ensure_known", "significant_octets", "verified"]
 
 # Half of the machine is for who is logged in: whoever guesses passwords would else have all of it.
-_AT_ONCE: Final = threading.BoundedSemaphore(max(1, (os.cpu_count() or 2) // 2))
+_AT_ONCE: Final = Turns(max(1, (os.cpu_count() or 2) // 2))
 _SCHEME: Final = re.compile(r"\{([A-Za-z0-9._-]+)\}")
 _libpass = cache(of_libpass)
 

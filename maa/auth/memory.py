@@ -25,7 +25,8 @@ from typing import Final
 from maa.user import User
 
 REMEMBERED_MAX: Final = 10_000
-MISSES_MAX: Final = 3
+MISSES_MAX: Final = 6
+"""Three guesses: each is looked for twice."""
 
 Stamps = tuple[Hashable, ...]
 

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from typing import Final
 
 from maa import audit
-from maa.auth.errors import AuthError
+from maa.auth.errors import AuthError, Throttled
 from maa.conversation import Peer
+from maa.networks import neighbourhood
 
 _SHOWN: Final = 100
+AGAIN_SECONDS: Final = 60.0
+TOLD_MAX: Final = 1000
 _log = logging.getLogger(__name__)
 
 
+class _Told:
+    """Of whom something was said a short time ago."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+        self._changing = threading.Lock()
+
+    def due(self, where: str) -> bool:
+        now = time.monotonic()
+        with self._changing:
+            if self._until.get(where, 0.0) > now:
+                return False
+            self._until.pop(where, None)
+            self._until[where] = now + AGAIN_SECONDS
+            if len(self._until) > TOLD_MAX:
+                del self._until[next(iter(self._until))]
+            return True
+
+
+_told = _Told()
+
+
 def note_refusal(peer: Peer, service: str, error: AuthError) -> None:
-    """Say who was refused, from where and why; never the password."""
+    """Say who was refused, from where and why; never the password.
+
+    Whoever is not heard is named once a minute: no flood of logins makes one of lines.
+    """
+    if isinstance(error, Throttled) and not _told.due(neighbourhood(peer.address)):
+        return
     why = str(error)
     if why in ("", error.name):
         why = type(error).__name__

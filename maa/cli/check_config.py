@@ -91,6 +91,11 @@ def remarks(config: Config) -> list[str]:
             "auth.saslauthd.realm: without its option -r saslauthd takes joe@one.example and "
             "joe@other.example for one user, unless it is started with -a sasldb"
         )
+    audit = config.log.audit
+    if audit is not None and not audit.parent.is_dir():
+        found.append(
+            f"log.audit: {audit.parent} is not there: the server does not start without it"
+        )
     if config.run_as is None and any(endpoint.remote for _, endpoint in config.listen.named()):
         found.append("run_as: not set, so root cannot start it, but with twistd --uid")
     if config.tls.plaintext_login == "always":

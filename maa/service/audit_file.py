@@ -51,6 +51,10 @@ class AuditFile(logging.Handler):
         logger.setLevel(logging.CRITICAL)
         self._queue.put(None)
         self._thread.join()
+        self.give_back()
+
+    def give_back(self) -> None:
+        """Close the file."""
         os.close(self._file)
 
     def emit(self, record: logging.LogRecord) -> None:

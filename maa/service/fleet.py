@@ -41,7 +41,7 @@ from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, fleet_metrics, usage_metrics
 from maa.service.reading import ConfigError, load
-from maa.service.server import STOP_SECONDS, certificates_of, shed_privileges
+from maa.service.server import STOP_SECONDS, certificates_of, ensure_serves, shed_privileges
 from maa.service.status_page import status_site
 
 YOUNG_SECONDS: Final = 10.0
@@ -326,7 +326,8 @@ class Fleet(Service):
             return self._config
         try:
             config = load(self._file)
-        except ConfigError as error:
+            ensure_serves(config, self._file)
+        except (ConfigError, SystemExit) as error:
             _log.error("the configuration stays as it was: %s", error)
             return self._config
         now = self._config

@@ -278,12 +278,24 @@ def audit_of(config: Config, file: Path | None) -> AuditFile | None:
     """The audit log, begun, if one is configured."""
     if config.log.audit is None:
         return None
-    try:
-        audit = AuditFile(config.log.audit)
-    except OSError as error:
-        raise SystemExit(f"{file or 'maa'}: log.audit: {error}") from None
+    audit = audit_file(config.log.audit, file)
     audit.start()
     return audit
+
+
+def audit_file(path: Path, file: Path | None) -> AuditFile:
+    """The audit log, open; SystemExit."""
+    try:
+        return AuditFile(path)
+    except OSError as error:
+        raise SystemExit(f"{file or 'maa'}: log.audit: {error}") from None
+
+
+def ensure_serves(config: Config, file: Path | None) -> None:
+    """SystemExit where a server would not start with what can change while one runs."""
+    authenticator_of(config)
+    if config.log.audit is not None:
+        audit_file(config.log.audit, file).give_back()
 
 
 def limits_of(config: Config) -> Limits:

@@ -114,24 +114,24 @@ class Counters:
 
 @dataclass(slots=True)
 class _Strangers:
-    """Connections not logged in, in order of arrival, in all and by address."""
+    """Connections not logged in, in order of arrival, in all and by neighbourhood."""
 
     all: dict[Pump, None] = field(default_factory=dict)
     by_address: dict[str, dict[Pump, None]] = field(default_factory=dict)
 
-    def add(self, pump: Pump, address: str) -> None:
+    def add(self, pump: Pump, where: str) -> None:
         self.all[pump] = None
-        same = self.by_address.get(address)
+        same = self.by_address.get(where)
         if same is None:
-            same = self.by_address[address] = {}
+            same = self.by_address[where] = {}
         same[pump] = None
 
-    def discard(self, pump: Pump, address: str) -> None:
+    def discard(self, pump: Pump, where: str) -> None:
         if self.all.pop(pump, pump) is None:
-            same = self.by_address[address]
+            same = self.by_address[where]
             del same[pump]
             if not same:
-                del self.by_address[address]
+                del self.by_address[where]
 
 
 class Sessions:
@@ -155,7 +155,7 @@ class Sessions:
         self.limits = limits or Limits()
         self.user_lane = user_lane or Lane("user", 8)
         self.login_lane = login_lane or Lane("login", 8)
-        """Strangers' own threads: a flood of logins does not slow who is in (THREATS 1).
+        """Strangers' own threads: a flood of logins does not slow who is in (R222).
 
         Nor does one from a few addresses, or a source that does not answer, take all of them.
         """
@@ -180,8 +180,8 @@ class Sessions:
 
     def admit(self, pump: Pump, address: str) -> bool:
         """Whether there is room for this connection; makes room among strangers (R222)."""
-        limits, strangers = self.limits, self._strangers
-        count = self._by_address.get(address, 0)
+        limits, strangers, where = self.limits, self._strangers, neighbourhood(address)
+        count = self._by_address.get(where, 0)
         if (
             self.stopping
             or len(self.pumps) >= limits.connections
@@ -189,15 +189,15 @@ class Sessions:
         ):
             self.counters.refused += 1
             return False
-        same = strangers.by_address.get(address, ())
+        same = strangers.by_address.get(where, ())
         if len(same) >= limits.strangers_per_address and address not in limits.exempt:
             self._drop(next(iter(same)))
         elif len(strangers.all) >= limits.strangers:
             self._drop(next(iter(strangers.all)))
         self.counters.accepted += 1
-        self._by_address[address] = count + 1
+        self._by_address[where] = count + 1
         self.pumps.add(pump)
-        strangers.add(pump, address)
+        strangers.add(pump, where)
         return True
 
     def neighbours(self, address: str) -> str | None:
@@ -213,13 +213,14 @@ class Sessions:
     def welcome(self, pump: Pump, address: str) -> None:
         """The connection has logged in; makes room among the user's own (L-9)."""
         self.counters.logins += 1
-        self._strangers.discard(pump, address)
+        where = neighbourhood(address)
+        self._strangers.discard(pump, where)
         if pump.owner is None:
             return
         mine = self._users.setdefault(pump.owner, {})
         mine[pump] = None
         if len(mine) > self.limits.per_device and address not in self.limits.exempt:
-            here = [one for one in mine if one.address == address]
+            here = [one for one in mine if neighbourhood(one.address) == where]
             if len(here) > self.limits.per_device:
                 self._crowd_out(here, pump)
                 return
@@ -235,11 +236,12 @@ class Sessions:
 
     def leave(self, pump: Pump, address: str) -> None:
         """The connection is gone."""
+        where = neighbourhood(address)
         self.pumps.discard(pump)
-        self._strangers.discard(pump, address)
-        count = self._by_address.pop(address, 1)
+        self._strangers.discard(pump, where)
+        count = self._by_address.pop(where, 1)
         if count > 1:
-            self._by_address[address] = count - 1
+            self._by_address[where] = count - 1
         if pump.owner is not None:
             mine = self._users.get(pump.owner, {})
             mine.pop(pump, None)
@@ -318,7 +320,7 @@ class Sessions:
 
     def _drop(self, pump: Pump) -> None:
         self.counters.dropped += 1
-        self._strangers.discard(pump, pump.address)
+        self._strangers.discard(pump, neighbourhood(pump.address))
         pump.abort()
 
     def _cut_off_closing(self) -> None:

@@ -1,8 +1,9 @@
 import logging
+from dataclasses import replace
 
 import pytest
 
-from maa.auth.errors import BadCredentials
+from maa.auth.errors import BadCredentials, Throttled
 from maa.auth.refusals import note_refusal
 from maa.conversation import Peer
 
@@ -18,3 +19,14 @@ def test_R228_a_refused_login_is_one_line_with_user_and_address(
     (line,) = caplog.messages
     assert line.startswith("imap login refused: user 'joe\\r\\nimap login refused")
     assert "from 192.0.2.7: " in line and "\n" not in line and len(line) < 300
+
+
+def test_R222_a_flood_of_logins_is_no_flood_of_lines(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "maa"):
+        for number in range(200):
+            peer = Peer(f"2001:db8:9::{number:x}", tls=True, loopback=False, session="s")
+            note_refusal(peer, "imap", Throttled("too many failed logins"))
+        assert len(caplog.messages) == 1
+        note_refusal(replace(peer, address="192.0.2.8"), "imap", Throttled("too many"))
+        note_refusal(peer, "imap", BadCredentials("wrong"))
+    assert len(caplog.messages) == 3

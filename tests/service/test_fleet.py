@@ -262,6 +262,15 @@ def test_SIGHUP_keeps_the_configuration_when_the_new_one_is_faulty(fleet: Fleet)
         assert b"mail.example.org" in fleet.asked(client, b"", b"\r\n")
 
 
+def test_SIGHUP_keeps_the_configuration_that_can_be_served(fleet: Fleet) -> None:
+    before, file = fleet.children(), fleet.folder / "maa.toml"
+    file.write_text(file.read_text() + f'[log]\naudit = "{fleet.folder}/nowhere/audit.log"\n')
+    fleet.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: not set(before) & set(fleet.children()) and len(fleet.children()) == 2)
+    with fleet.connected(fleet.imap) as client:
+        assert fleet.asked(client, b"", b"\r\n").startswith(b"* OK")
+
+
 def test_SIGHUP_takes_a_new_certificate_in_all_workers(fleet: Fleet) -> None:
     def certificates() -> set[str]:
         return {ssl.get_server_certificate(("127.0.0.1", fleet.imaps)) for _ in range(12)}

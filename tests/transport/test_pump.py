@@ -373,6 +373,18 @@ def test_R222_an_address_with_too_many_strangers_loses_its_own_oldest() -> None:
     assert not other.wire.aborted
 
 
+def test_R222_a_network_of_ipv6_has_one_clients_share() -> None:
+    net = Net(Limits(strangers_per_address=2))
+    other = net.greeted("2001:db8:0:1::1")
+    clients = [net.greeted(f"2001:db8::{number:x}") for number in range(3)]
+    assert [client.wire.aborted for client in clients] == [True, False, False]
+    assert not other.wire.aborted
+    few = Net(Limits(per_address=2))
+    for number in range(3):
+        few.client(f"2001:db8::{number:x}")
+    assert few.sessions.counters.refused == 1
+
+
 def test_R222_who_has_logged_in_is_never_dropped_for_a_stranger() -> None:
     net = Net(Limits(strangers=1))
     user = net.greeted()
