@@ -183,9 +183,9 @@ class Authenticator:
 
     def ensure_served(self, user: User) -> None:
         """BadCredentials for root and the daemons, unless this process is that user."""
-        uid, first = user.uid, self._first_uid
-        low = uid is not None and uid < first and not uid == os.geteuid() != 0
-        if low or (first and user.gid == 0):
+        uid, gid = user.uid, user.gid
+        low = uid is not None and uid < self._first_uid and uid != os.geteuid()
+        if low or (self._first_uid and gid == 0 != os.getegid()):
             _log.warning("user %s is %s:%s: see auth.first_uid", user.name, uid, user.gid)
             raise BadCredentials("not a user whose mail is served")
 

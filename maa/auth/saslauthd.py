@@ -23,7 +23,7 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Final
 
-from maa.auth.errors import AuthUnavailable
+from maa.auth.errors import AuthUnavailable, BadCredentials
 from maa.auth.source import Source, Stored
 from maa.user import User
 
@@ -78,8 +78,10 @@ class Saslauthd(Source):
 
     def find(self, name: str) -> User | None:
         """The system's user of this name; saslauthd itself cannot be asked without a password."""
-        user = _system_user(name)
-        return user if user.uid is not None else None
+        with suppress(BadCredentials):
+            user = _system_user(name)
+            return user if user.uid is not None else None
+        return None
 
     def pretend(self, name: str, password: bytes, service: str) -> None:
         """Ask, whatever the answer is: how long it takes nobody here knows."""
@@ -94,8 +96,10 @@ class Saslauthd(Source):
         saslauthd may have users whom the system does not know, and names none without a password.
         Who is asked for here was vouched for otherwise, as by a certificate or an app password.
         """
-        user = _system_user(name)
-        return Stored(user) if self._anybody or user.uid is not None else None
+        with suppress(BadCredentials):
+            user = _system_user(name)
+            return Stored(user) if self._anybody or user.uid is not None else None
+        return None
 
     def stamp(self) -> Hashable:
         """saslauthd cannot tell that its users changed: the memory's minute is the bound."""
@@ -206,9 +210,12 @@ def _received(connection: socket.socket, octets: int, deadline: Callable[[], flo
 
 
 def _system_user(name: str) -> User:
+    """Who the system says it is; BadCredentials for root, whoever this process is."""
     try:
         found = pwd.getpwnam(name)
     except KeyError:
         return User(name)
+    if not found.pw_uid:
+        raise BadCredentials("not a user whose mail is served")
     home = found.pw_dir if found.pw_dir.startswith("/") else None
     return User(name, uid=found.pw_uid, gid=found.pw_gid, home=home)

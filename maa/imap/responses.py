@@ -74,6 +74,8 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     store.NewerIndex: (b"CONTACTADMIN", b"The mailbox cannot be reached until it is repaired"),
     UnknownEncoding: (b"UNKNOWN-CTE", b"A part's Content-Transfer-Encoding is not known"),
     auth.BadCredentials: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
+    auth.Outdated: (b"AUTHENTICATIONFAILED", b"Wrong user name or password"),
+    auth.Undecided: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
     auth.AuthUnavailable: (b"UNAVAILABLE", b"Passwords cannot be checked now, try again later"),
     auth.Throttled: (b"UNAVAILABLE", b"Too many failed logins, try again later"),
     auth.Expired: (b"EXPIRED", b"The password has expired"),

@@ -93,6 +93,8 @@ FAILURES: Final[dict[type[Exception], tuple[bytes | None, bytes]]] = {
     auth.Expired: (b"AUTH", b"The password has expired"),
     auth.Disabled: (b"AUTH", b"This account may not log in"),
     auth.NotAuthorised: (b"AUTH", b"You may not act for this user"),
+    auth.Outdated: (b"AUTH", b"Wrong user name or password"),
+    auth.Undecided: (b"SYS/TEMP", b"Passwords cannot be checked now, try again later"),
     auth.AuthUnavailable: (b"SYS/TEMP", b"Passwords cannot be checked now, try again later"),
     auth.Throttled: (b"SYS/TEMP", b"Too many failed logins, try again later"),
     store.MaildropInUse: (b"IN-USE", b"maildrop is locked by another session"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from maa.auth.errors import AuthUnavailable
+from maa.auth.errors import AuthUnavailable, BadCredentials
 from maa.auth.saslauthd import Saslauthd
 from maa.auth.source import Stored
 from maa.user import User
@@ -85,19 +85,22 @@ def test_the_realm_from_the_at_sign_or_fixed(server: Server) -> None:
 
 
 def test_a_system_user_brings_uid_gid_and_home(server: Server) -> None:
-    known = pwd.getpwuid(0)
+    known = pwd.getpwuid(1)
     user = Saslauthd(server.path).check(known.pw_name, b"x", "imap")
-    assert user == User(known.pw_name, 0, known.pw_gid, known.pw_dir)
+    assert user == User(known.pw_name, 1, known.pw_gid, known.pw_dir)
     assert Saslauthd(server.path).find(known.pw_name) == user
     assert Saslauthd(server.path).find("nobody.of.this.name") is None
 
 
 def test_whom_the_system_does_not_know_nobody_vouches_for_unless_it_is_said(server: Server) -> None:
-    known = pwd.getpwuid(0).pw_name
+    known, root = pwd.getpwuid(1).pw_name, pwd.getpwuid(0).pw_name
     anybody = Saslauthd(server.path, vouched="anybody")
     assert Saslauthd(server.path).stored("nobody.of.this.name") is None
     assert anybody.stored("nobody.of.this.name") == Stored(User("nobody.of.this.name"))
     assert Saslauthd(server.path).stored(known) == anybody.stored(known) is not None
+    assert anybody.stored(root) is anybody.find(root) is None
+    with pytest.raises(BadCredentials):
+        anybody.check(root, b"x", "imap")
     # By its own word there is such a user.
     assert Saslauthd(server.path).check("virtual", b"x", "imap") == User("virtual")
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from maa.auth.penalties import THROTTLED_SECONDS
+from maa.auth.penalties import THROTTLED_SECONDS, Free
 from maa.conversation import CLOSE, SLOW, START_TLS, Peer
 from maa.imap import listing, table, updates
 from maa.imap.list_command import ListMailboxes
@@ -102,7 +102,7 @@ def test_R222_failed_logins_are_delayed_more_each_time(make_world: World) -> Non
 def test_R222_who_guessed_before_waits_longer_and_is_then_not_heard(make_world: World) -> None:
     world = make_world(logged_in=False, peer=PEERS["remote"])
     penalties = world.authenticator.penalties
-    for number in range(21):
+    for number in range(Free().per_address + 1):
         penalties.failed(PEERS["remote"].address, f"user{number}", "guess")
     client = stranger(world, PEERS["tls"])
     assert client.ask(b"a LOGIN joe wrong").startswith(b"a NO [AUTHENTICATIONFAILED] ")
