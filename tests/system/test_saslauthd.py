@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import imaplib
 import os
 import poplib
@@ -16,6 +17,7 @@ import pytest
 
 from . import messages
 from .clients import bodies, imap, pop3
+from .debian_venv import made
 from .messages import as_sent
 from .server import ROOT, Server
 from .users import User
@@ -200,6 +202,60 @@ def test_saslauthd_checks_the_users_of_the_system(
         daemon.kill()
         stranger = replace(system_user, name=f"{SYSTEM_USER}@EXAMPLE.ORG")
         assert "[UNAVAILABLE]" in refused_imap(server, stranger, system_user.password)
+        assert not server.faults()
+    finally:
+        server.stop()
+        daemon.kill()
+
+
+SERVER_USER = "maa-server"
+
+
+@pytest.fixture
+def server_user() -> Iterator[str]:
+    """As administrators are told to make it: its group lets it ask saslauthd."""
+    subprocess.run(["userdel", SERVER_USER], check=False, capture_output=True)
+    command = ["useradd", "--system", "--user-group", "--groups", "sasl", SERVER_USER]
+    subprocess.run(command, check=True, capture_output=True)
+    yield SERVER_USER
+    subprocess.run(["userdel", SERVER_USER], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_R253_a_server_that_is_no_longer_root_asks_debians_saslauthd(
+    base: Path, system_user: User, server_user: str, workers: int
+) -> None:
+    programs = base / "debian-python-of-saslauthd/bin"
+    if not programs.exists():
+        made(programs.parent)
+    server = Server(
+        base / f"saslauthd-run-as{workers}",
+        system_user.home.parent,
+        [],
+        SYSTEM,
+        workers=workers,
+        more=f'run_as = "{server_user}"',
+        twistd=programs / "twistd",
+    )
+    server.configure()
+    (server.folder / "local-host-names").write_text("example.org\n")
+    (server.folder / "virtusertable").write_text("")
+    daemon = Saslauthd(server.folder / "sasl", "pam")
+    daemon.folder.mkdir()
+    # As /run/saslauthd is.
+    os.chown(daemon.folder, 0, grp.getgrnam("sasl").gr_gid)
+    daemon.folder.chmod(0o710)
+    daemon.start()
+    server.start()
+    try:
+        client = imap(server, system_user)
+        assert bodies(client) == [as_sent(messages.PLAIN)]
+        assert client.create(f"Kept{workers}")[0] == "OK"
+        client.logout()
+        assert (system_user.maildir / f".Kept{workers}").stat().st_uid == system_user.uid
+        assert "AUTHENTICATIONFAILED" in refused_imap(server, system_user, "wrong")
+        root = replace(system_user, name="root")
+        assert "AUTHENTICATIONFAILED" in refused_imap(server, root, "wrong")
         assert not server.faults()
     finally:
         server.stop()
