@@ -81,11 +81,12 @@ class Honest:
 def honest(server: Server, seconds: float) -> Honest:
     """Users whom the server does not remember come over the whole time; fewer, if they wait."""
     found = Honest()
-    steady = Steady(server, "127.0.3.1")
+    home = "127.0.3.1"
+    steady = Steady(server, home)
 
     def remembered() -> None:
-        for turn in every(0.5, seconds):
-            found.log_in(server, "joe", f"127.0.3.{2 + turn % 200}", found.remembered)
+        for _ in every(0.5, seconds):
+            found.log_in(server, "joe", home, found.remembered)
 
     thread = threading.Thread(target=remembered)
     with steady.going_on():

@@ -1,7 +1,7 @@
 """From where logins have failed a short time ago: who logs in elsewhere comes first.
 
 Checking a password takes tens of milliseconds, and guesses from hundreds of addresses more of
-them than there are. `maa.auth.penalties` refuses who has guessed twenty times; until then a user
+them than there are. `maa.auth.penalties` refuses who has guessed a dozen times; until then a user
 would wait behind all of them. So each failure puts the next logins from that address (a /64 of
 IPv6) some seconds further back in the line. That is felt only where there is a line, and in
 memory of one process: it need not be right, as nobody is refused for it.
