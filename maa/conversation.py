@@ -51,6 +51,8 @@ class Delay:
     """Resume me after so many seconds, holding no thread (R222: delays after failed logins)."""
 
     seconds: float
+    refused: bool = False
+    """It answers a refused login: the next ones from there come behind others'."""
 
 
 Step = bytes | Request | Delay

@@ -236,7 +236,7 @@ def delay(error: AuthError, failures: int) -> Iterator[Delay]:
     is not the client's fault, and a delay would only hold more connections open (R251).
     """
     if isinstance(error, Throttled):
-        yield Delay(THROTTLED_SECONDS)
+        yield Delay(THROTTLED_SECONDS, refused=True)
     elif not isinstance(error, AuthUnavailable):
         seconds = max(0.0, FAILURE_SECONDS * 2.0**failures - error.spent_seconds)
-        yield Delay(seconds + error.wait_seconds)
+        yield Delay(seconds + error.wait_seconds, refused=True)

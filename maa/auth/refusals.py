@@ -19,19 +19,19 @@ _log = logging.getLogger(__name__)
 
 
 class _Told:
-    """Of whom something was said a short time ago."""
+    """Of which networks something was said a short time ago."""
 
     def __init__(self) -> None:
-        self._until: dict[str, float] = {}
+        self._until: dict[tuple[str, str], float] = {}
         self._changing = threading.Lock()
 
-    def due(self, where: str) -> bool:
-        now = time.monotonic()
+    def due(self, what: str, peer: Peer) -> bool:
+        key, now = (what, neighbourhood(peer.address)), time.monotonic()
         with self._changing:
-            if self._until.get(where, 0.0) > now:
+            if self._until.get(key, 0.0) > now:
                 return False
-            self._until.pop(where, None)
-            self._until[where] = now + AGAIN_SECONDS
+            self._until.pop(key, None)
+            self._until[key] = now + AGAIN_SECONDS
             if len(self._until) > TOLD_MAX:
                 del self._until[next(iter(self._until))]
             return True
@@ -45,7 +45,7 @@ def note_refusal(peer: Peer, service: str, error: AuthError) -> None:
 
     Whoever is not heard is named once a minute: no flood of logins makes one of lines.
     """
-    if isinstance(error, Throttled) and not _told.due(neighbourhood(peer.address)):
+    if isinstance(error, Throttled) and not _told.due("unheard", peer):
         return
     why = str(error)
     if why in ("", error.name):
@@ -56,11 +56,16 @@ def note_refusal(peer: Peer, service: str, error: AuthError) -> None:
 
 
 def note_leak(peer: Peer, service: str, name: str) -> None:
-    """Say whose password crossed the network unencrypted, unasked and unheard (R028)."""
+    """Say whose password crossed the network unencrypted, unasked and unheard (R028).
+
+    Once a minute: such a client is set up wrongly, and tries again and again.
+    """
+    if not _told.due("leak", peer):
+        return
     why = "a password in the clear"
     audit.note(audit.REFUSED, peer, name[:_SHOWN], service=service, tls=False, why=why)
     _log.warning(
-        "%s login refused: user %r from %s sent a password that anybody on the way could read",
+        "%s: user %r from %s sent a password that anybody on the way could read",
         *(service, name[:_SHOWN], peer.address),
     )
 

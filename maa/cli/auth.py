@@ -125,7 +125,7 @@ class _Shown(Source):
         return self._source.stored(name)
 
     def pretend(self, name: str, password: bytes, service: str) -> None:
-        print(f"{self._kind}: asked too, so that time tells nothing")
+        print(f"{self._kind}: would be asked too, so that time tells nothing")
 
     def stamp(self) -> Hashable:
         return self._source.stamp()

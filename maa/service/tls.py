@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +40,7 @@ CIPHERS: Final = b"ECDHE+AESGCM:ECDHE+CHACHA20"
 """Of TLS 1.2 only what is authenticated encryption with forward secrecy; 1.3 has no other."""
 TICKET_SECONDS: Final = 7200
 """How long a session may be resumed."""
+_LIST: Final = re.compile(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----\s*", re.DOTALL)
 _VERIFY: Final = {
     "none": SSL.VERIFY_NONE,
     "optional": SSL.VERIFY_PEER,
@@ -116,6 +120,16 @@ def host_names(certificate: Path) -> tuple[str, ...]:
     return tuple(name.lower() for name in extension.value.get_values_for_type(x509.DNSName))
 
 
+def lists_end(file: Path) -> float:
+    """When the first of the file's lists of revocations is past its time; OSError, ValueError."""
+    ends = inf
+    for text in _LIST.findall(file.read_bytes()):
+        found = x509.load_pem_x509_crl(text).next_update_utc
+        if found is not None:
+            ends = min(ends, found.timestamp())
+    return ends
+
+
 def fault(tls: Tls) -> str | None:
     """Why a server cannot start with these files; None when it can, or when there are none."""
     for pair in tls.pairs:
@@ -185,6 +199,7 @@ class Certificates:
             raise SystemExit(f"tls: {unusable}")
         self._tls = tls
         self._stamp = self._stat()
+        self._told_of = inf
         self._contexts: dict[tuple[bytes, str], TlsContext] = {}
 
     def context(self, protocol: bytes, clients: str = "none") -> TlsContext:
@@ -202,6 +217,7 @@ class Certificates:
 
     def reload(self, always: bool = False) -> None:
         """Take the files again if they have changed; bad ones leave all as it was."""
+        self._look_at_lists()
         stamp = self._stat()
         if stamp == self._stamp and not always:
             return
@@ -215,6 +231,21 @@ class Certificates:
         for kind, found in read.items():
             self._contexts[kind].use(*found)
         _log.info("certificate %s is in use", self._tls.certificate)
+
+    def _look_at_lists(self) -> None:
+        """Say once that a list of revocations is past its time, for it lets nobody in."""
+        file = self._tls.client_revocations
+        if file is None:
+            return
+        try:
+            ends = lists_end(file)
+        except (OSError, ValueError):
+            return  # whoever takes the files says so
+        if ends == self._told_of or ends > time.time():
+            return
+        self._told_of = ends
+        moment = time.strftime("%Y-%m-%d %H:%M", time.localtime(ends))
+        _log.error("%s was good until %s: no client's certificate is taken", file, moment)
 
     def _read(self, kind: tuple[bytes, str]) -> tuple[SSL.Context, Mapping[str, SSL.Context]]:
         contexts = [self._new(pair, kind) for pair in self._tls.pairs]

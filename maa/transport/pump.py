@@ -340,6 +340,8 @@ class Pump:
         elif asked is CLOSE:
             self._close()
         elif isinstance(asked, Delay):
+            if asked.refused:
+                self._sessions.login_refused(self.address)
             self._later(asked.seconds)
 
     def _start_tls(self) -> None:
@@ -386,8 +388,6 @@ class Pump:
         self._sessions.call_from_thread(self._worked, self._stream.encoded(data), asked)
 
     def _worked(self, data: bytes, asked: Slice | Request | Delay) -> None:
-        if self._stranger and isinstance(asked, Delay):
-            self._sessions.login_refused(self.address)
         if self._place is LOST:
             self._give_back()
             return

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from maa.auth.errors import BadCredentials, Throttled
-from maa.auth.refusals import note_refusal
+from maa.auth.refusals import note_leak, note_refusal
 from maa.conversation import Peer
 
 
@@ -30,3 +30,13 @@ def test_R222_a_flood_of_logins_is_no_flood_of_lines(caplog: pytest.LogCaptureFi
         note_refusal(replace(peer, address="192.0.2.8"), "imap", Throttled("too many"))
         note_refusal(peer, "imap", BadCredentials("wrong"))
     assert len(caplog.messages) == 3
+
+
+def test_R028_a_client_that_shows_its_password_again_and_again_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    peer = Peer("192.0.2.44", tls=False, loopback=False, session="s")
+    for _ in range(100):
+        note_leak(peer, "imap", "joe")
+    note_leak(replace(peer, address="192.0.2.45"), "imap", "joe")
+    assert len(caplog.messages) == 2

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 import maa.auth.tokens
 from maa.auth.errors import AuthUnavailable, BadCredentials, NotAuthorised, Outdated
 from maa.auth.mechanisms import MECHANISMS
-from maa.auth.sasl import Malformed
+from maa.auth.sasl import HEAR, Malformed
 from maa.auth.tokens import Issuer, Tokens
 from maa.user import User
-from tests.auth.exchanges import Desk
+from tests.auth.exchanges import PEER, Desk
 
 ISSUER = "https://login.example.org"
 KEY = rsa.generate_private_key(65537, 2048)
@@ -364,3 +364,23 @@ def test_what_is_no_response_is_malformed(desk: Desk, response: bytes) -> None:
     for name in (b"OAUTHBEARER", b"XOAUTH2"):
         with pytest.raises(Malformed):
             desk.played(name, response)
+
+
+def test_an_old_token_is_refused_and_no_guess(desk: Desk) -> None:
+    penalties, address = desk.authenticator.penalties, PEER.address
+    for _ in range(40):
+        with pytest.raises(BadCredentials):
+            played(desk, bearer(token(exp=time.time() - 120)))
+    assert penalties.wait_seconds(address, "joe") == 0
+    for number in range(14):
+        with pytest.raises(BadCredentials):
+            played(desk, bearer(token(email=f"user{number}", key=OTHER, algorithm="ES256")))
+    assert penalties.wait_seconds(address, "joe") > 0
+
+
+def played(desk: Desk, said: bytes) -> None:
+    """A login by OAUTHBEARER, with all that a server does about it."""
+    talk = desk.admission.by_mechanism(b"OAUTHBEARER", base64.b64encode(said))
+    answer: bytes | None = None
+    while True:
+        answer = b"AQ==" if talk.send(answer) is HEAR else None

@@ -283,6 +283,22 @@ def test_a_certificate_that_is_revoked_is_refused_from_then_on(
     shake(mine.context(b"imap"))
 
 
+def test_a_list_past_its_time_is_told_once(
+    files: tuple[Path, Path], authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    listed = authority.revoke()
+    mine = certificates(files, client_authorities=authority.file, client_revocations=listed)
+    mine.reload()
+    assert not caplog.messages
+    good = listed.read_text()
+    authority.revoke(days=-1)
+    # The other authorities' may be good for longer.
+    listed.write_text(good + listed.read_text())
+    for _ in range(3):
+        mine.reload()
+    assert len([line for line in caplog.messages if "was good until" in line]) == 1
+
+
 def test_revocations_that_are_none_are_a_fault(
     files: tuple[Path, Path], authority: Authority, tmp_path: Path
 ) -> None:

@@ -135,7 +135,7 @@ class Talk:
 
     def _guess(self, rest: bytes) -> Iterator[Step]:
         yield SLOW
-        yield Delay(1.0)
+        yield Delay(1.0, refused=True)
         yield b"wrong\r\n"
 
     def _starttls(self, rest: bytes) -> Iterator[Step]:

@@ -54,9 +54,11 @@ def test_R222_who_guessed_comes_behind_strangers_from_elsewhere() -> None:
     for address in ("2001:db8:0:1::7", "10.0.0.1"):
         net.greeted(address).send(b"guess\r\n")
         net.strangers.run()
-    for address in ("2001:db8:0:1::8", "2001:db8:0:2::7", "10.0.0.1"):
+    # Whoever waits for a maildrop has guessed nothing.
+    net.greeted("192.0.2.9").send(b"delay work\r\n")
+    for address in ("2001:db8:0:1::8", "2001:db8:0:2::7", "10.0.0.1", "192.0.2.9"):
         net.greeted(address).send(b"slow work\r\n")
-    assert net.strangers.late_seconds == [0, 0, LATE_SECONDS, 0, 0]
+    assert net.strangers.late_seconds == [0, 0, LATE_SECONDS, 0, 0, 0]
 
 
 def test_a_slow_step_goes_on_where_it_stopped_on_a_thread(net: Net) -> None:
