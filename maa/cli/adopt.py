@@ -12,9 +12,9 @@ from typing import Final
 
 from maa.auth.errors import AuthUnavailable
 from maa.auth.password_file import PasswordFile
+from maa.service.building import authenticator_of, places_of
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
-from maa.service.server import authenticator_of, places_of
 from maa.store.accounts import Accounts
 from maa.store.adopt.apply import Adoption, adopt
 from maa.store.adopt.gather import SOURCES, Options

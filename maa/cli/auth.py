@@ -18,9 +18,9 @@ from maa.auth.restrictions import SERVICES, ensure_may
 from maa.auth.saslauthd import Saslauthd
 from maa.auth.source import Source, Stored
 from maa.conversation import Peer
+from maa.service.building import authenticator_of, sources_of
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
-from maa.service.server import authenticator_of, sources_of
 from maa.user import User
 
 CONFIG: Final = Path("/etc/maa/maa.toml")

@@ -10,10 +10,10 @@ from maa.auth import kerberos
 from maa.auth.saslauthd import REALM_FROM_AT_SIGN
 from maa.auth.tokens import needed_library
 from maa.service import tls
+from maa.service.building import issuer_of
 from maa.service.config import Config
 from maa.service.exposed import exposed
 from maa.service.reading import ConfigError, load
-from maa.service.server import issuer_of
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from maa.service.building import authenticator_of, places_of
 from maa.service.config import Config
 from maa.service.reading import load
-from maa.service.server import authenticator_of, places_of
 from maa.store.identity import Identity
 from maa.store.places import MailPaths
 from maa.user import User

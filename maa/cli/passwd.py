@@ -20,10 +20,10 @@ from maa.auth.password_edit import Fields, NoSuchUser, delete, set_password
 from maa.auth.password_file import PasswordFile
 from maa.auth.password_line import parsed
 from maa.limits import quota
+from maa.service.building import app_passwords_of, authenticator_of
 from maa.service.config import Auth, Config
 from maa.service.config import PasswordFile as PasswordFileSettings
 from maa.service.reading import ConfigError, load
-from maa.service.server import app_passwords_of, authenticator_of
 from maa.user import usable_name
 
 CONFIG: Final = Path("/etc/maa/maa.toml")

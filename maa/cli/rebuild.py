@@ -8,9 +8,9 @@ from pathlib import Path
 
 from maa.auth.errors import AuthError
 from maa.cli.choosing import Chosen, add_choice, chosen
+from maa.service.building import places_of
 from maa.service.config import Config
 from maa.service.reading import ConfigError
-from maa.service.server import places_of
 from maa.store.accounts import Accounts, make_state
 from maa.store.errors import StoreError
 from maa.store.rebuild import Rebuilt, rebuild

@@ -22,9 +22,9 @@ from maa.imap.session import Session as ImapSession
 from maa.imap.states import ImapSettings
 from maa.pop3.session import Session as Pop3Session
 from maa.pop3.states import Pop3Settings
+from maa.service.building import authenticator_of, places_of
 from maa.service.config import Config
 from maa.service.reading import ConfigError, load
-from maa.service.server import authenticator_of, places_of
 from maa.store.accounts import Accounts
 from maa.store.errors import StoreError
 from maa.store.watch import Watcher

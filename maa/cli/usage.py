@@ -19,11 +19,11 @@ from maa.auth.errors import AuthUnavailable
 from maa.auth.password_file import PasswordFile
 from maa.cli.passwd import CONFIG
 from maa.limits import Limits, Usage
+from maa.service.building import places_of, sources_of
 from maa.service.config import Config
 from maa.service.growth import DAY_SECONDS, History, Outlook, Sample, reached
 from maa.service.partitions import Partition
 from maa.service.reading import ConfigError, load
-from maa.service.server import places_of, sources_of
 from maa.store.errors import StoreError
 from maa.store.identity import Identity
 from maa.store.survey import Counted, limits_of, surveyed

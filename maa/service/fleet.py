@@ -35,13 +35,14 @@ from maa import __version__
 from maa.auth.penalties import Ledgers
 from maa.service import logs, worker
 from maa.service.board import Board
+from maa.service.building import certificates_of, ensure_serves, shed_privileges
 from maa.service.config import Config, Endpoint
 from maa.service.factories import PROTOCOLS, gated
 from maa.service.growth import History
 from maa.service.listeners import CannotListen, Listener, listen, stop_listening
 from maa.service.metrics import Metric, fleet_metrics, usage_metrics
 from maa.service.reading import ConfigError, load
-from maa.service.server import STOP_SECONDS, certificates_of, ensure_serves, shed_privileges
+from maa.service.server import STOP_SECONDS
 from maa.service.status_page import status_site
 
 YOUNG_SECONDS: Final = 10.0

@@ -9,10 +9,10 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 
 from maa.networks import Networks
+from maa.service.building import authenticator_of, certificates_of, places_of
 from maa.service.config import Config, Endpoint, Listen, Tls
 from maa.service.demo import new_certificate
 from maa.service.factories import Factories
-from maa.service.server import authenticator_of, certificates_of, places_of
 from maa.store.accounts import Accounts
 from maa.store.watch import Watcher
 from maa.transport.rawlog import Rawlogs
