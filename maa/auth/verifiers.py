@@ -190,7 +190,11 @@ def serves(stored: str) -> frozenset[str]:
     if scheme in CLEAR:
         return frozenset((*SCRAM_DIGESTS, "CRAM-MD5", "DIGEST-MD5", "PLAIN"))
     if text.startswith("$scram$"):
-        names = (f"SCRAM-{name.upper()}" for name in passlib.hash.scram.extract_digest_algs(text))
+        try:
+            found = passlib.hash.scram.extract_digest_algs(text)
+        except ValueError:  # damaged
+            return frozenset()
+        names = (f"SCRAM-{name.upper()}" for name in found)
         return frozenset(name for name in names if name in SCRAM_DIGESTS)
     if scheme == "HMAC-MD5":
         return frozenset(("CRAM-MD5",))

@@ -9,7 +9,7 @@ import hmac
 
 import passlib.hash
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from maa.auth import md5_state, verifiers
@@ -78,6 +78,8 @@ def test_a_digest_md5_secret_is_good_for_its_own_realm() -> None:
     assert verifiers.digest_md5("$6$x", "joe", "", "") is None
 
 
+@example("$scram$", "SCRAM-SHA-256")
+@example("$scram$6400$x", "PLAIN")
 @given(st.text(max_size=80), st.sampled_from(["SCRAM-SHA-256", "CRAM-MD5", "DIGEST-MD5", "PLAIN"]))
 def test_any_text_is_a_verifier_or_told(text: str, scheme: str) -> None:
     stored = f"{{{scheme}}}{text}"
