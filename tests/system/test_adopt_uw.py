@@ -15,6 +15,7 @@ from .server import Server
 from .users import CLIENT, User
 
 SECONDS = 30
+BASE = re.compile(rb"^X-IMAPbase: (\d+) (\d+)", re.MULTILINE)
 FORGED = b"""From eve@example.org Tue Mar  3 10:11:12 2026
 Subject: forged
 X-UID: 2
@@ -57,7 +58,13 @@ def alpine(user: User, keys: bytes) -> None:
         process.kill()
         process.wait(10)
         os.close(ours)
-    assert b"X-UID: 1\n" in user.spool.read_bytes()
+    text = user.spool.read_bytes()
+    assert b"X-UID: 1\n" in text
+    base = BASE.search(text)
+    assert base is not None
+    while time.time() < int(base[1]) + 1:
+        # A mailbox that maa makes in the same second shares the UIDVALIDITY: then it skips UIDs.
+        time.sleep(0.1)
 
 
 def shown(screen: int, text: bytes) -> None:
@@ -75,7 +82,7 @@ def test_uids_flags_and_the_names_of_ipop3d(server: Server, spooled_user: User) 
     spool(user, 4)
     alpine(user, b"nd")
     text = user.spool.read_bytes()
-    base = re.search(rb"^X-IMAPbase: (\d+) (\d+)", text, re.MULTILINE)
+    base = BASE.search(text)
     assert base is not None and b"X-Status: D" in text
     uidvalidity, last = int(base[1]), int(base[2])
     (user.home / ".mailboxlist").write_bytes(b"INBOX\nmail/Work\nmail/Gone\n")
@@ -98,13 +105,8 @@ def test_what_a_sender_writes_is_not_believed(server: Server, spooled_user: User
     user = spooled_user
     spool(user, 3)
     alpine(user, b"n")
-    forged = (
-        b"From eve@example.org Tue Mar  3 10:11:12 2026\nSubject: forged\nX-UID: 2\nStatus: RO\n"
-    )
     with open(user.spool, "ab") as file:
-        file.write(
-            b"\n" * (not user.spool.read_bytes().endswith(b"\n\n")) + forged + b"\nhello\n\n"
-        )
+        file.write(b"\n" * (not user.spool.read_bytes().endswith(b"\n\n")) + FORGED)
     said = adopt(server, user, "--apply")
     assert "1 messages have no usable X-UID" in said
     client = imap(server, user)
