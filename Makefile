@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 SHARED ?= ../shared
 WORK ?= /var/tmp/maa-bench
 PEERS ?= maa dovecot
+# So many processes share the unit tests, each file's in one of them.
+JOBS ?= auto
 # For each of the readers that `make fuzz` tries.
 FUZZ_SECONDS ?= 600
 
@@ -45,7 +47,7 @@ run: setup
 	$(BIN)/twistd --nodaemon --pidfile= maa
 
 test: setup
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(PYTEST_ARGS)
 
 system-test: setup
 	sh tests/system/install.sh
