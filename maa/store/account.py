@@ -346,7 +346,8 @@ class Account:
             if names.is_below(new, names.normalised(old)):
                 raise CannotChange("a mailbox cannot be moved below itself")
             targets = [names.checked(names.moved(folder.name, old, new)) for folder in moving]
-            for target in targets:
+            # The new name itself too, where only what is below the old one moves (R101).
+            for target in (new, *targets):
                 if target == INBOX or self._tree.find(target) is not None:
                     raise MailboxExists(target)
             for folder in moving:

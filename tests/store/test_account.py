@@ -367,10 +367,10 @@ def test_R101_a_parent_that_is_no_mailbox_may_be_renamed(account: Account) -> No
 
 
 def test_R101_renaming_onto_a_mailbox_changes_nothing(account: Account) -> None:
-    for name in ("a", "a.x", "b.x"):
+    for name in ("a", "a.x", "a.y.z", "b.x"):
         account.create(name)
     before = account.mailboxes()
-    for old, new in (("a", "b"), ("a", "a"), ("a", "inbox"), ("a", "Sent")):
+    for old, new in (("a", "b"), ("a", "a"), ("a", "inbox"), ("a", "Sent"), ("a.y", "a")):
         with pytest.raises(MailboxExists):
             account.rename(old, new)
     with pytest.raises(CannotChange):
