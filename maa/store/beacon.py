@@ -18,6 +18,7 @@ machine crashed. Where the beacon cannot be written, the mail is served all the 
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -42,6 +43,7 @@ _OCTETS: Final = 64
 _OCTETS_MAX: Final = 1 << 24
 _HEAD: Final = re.compile(rb"maa beacon 1 ([0-9a-f]{16}) ([0-9]{10})")
 _MARK: Final = re.compile(rb"([0-9]{10}) ([0-9]{10}) ([0-9]{10}) ([0-9]{19})")
+_PASSING: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.ESTALE))
 # NONBLOCK: the user could have put a FIFO there.
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
@@ -101,6 +103,8 @@ class Beacon:
         """The name of the index that was used last; '' when that is not known."""
         self.found = True
         self.damaged = False
+        self.trouble = ""
+        """Why it could not be read at all."""
         self.marks: dict[int, Mark] = {}
         self._greatest = 0
         self._offsets: dict[int, int] = {}
@@ -111,9 +115,13 @@ class Beacon:
             self._open()
         except FileNotFoundError:
             self.found = False
-        except OSError:
+        except OSError as error:
+            if error.errno in _PASSING:
+                # What could be read in a moment is not to be written over.
+                self._fail(error)
+                return
             self._close()
-            self.damaged = True
+            self.damaged, self.trouble = True, str(error)
 
     @property
     def greatest(self) -> int:
@@ -151,7 +159,7 @@ class Beacon:
         self._end += whole
 
     def _fail(self, error: OSError) -> None:
-        _log.warning("beacon %s: %s: until it can be written, keep index.db safe", self.path, error)
+        _log.warning("beacon %s: %s: until it can be used, keep index.db safe", self.path, error)
         self._failed = True
         self._close()
 
@@ -215,6 +223,8 @@ class Beacon:
 
     def renew(self, generation: str, marks: Iterable[Mark]) -> None:
         """Write the whole file: it is the old one or the new one, whenever a crash comes."""
+        if self._failed:
+            return
         try:
             self._write(generation, marks)
         except OSError as error:
@@ -239,7 +249,7 @@ class Beacon:
             os.close(descriptor)
         _flush(os.path.dirname(self.path))
         self.marks.clear()
-        self.damaged = self._failed = False
+        self.damaged = False
         self._open()
 
     def _close(self) -> None:
@@ -271,7 +281,9 @@ def protect(index: Index, path: str, announce: Callable[[int], None]) -> None:
     rows = list(index.mailboxes().values())
     another = beacon.generation not in ("", generation)
     wanted, forgot = _compared(index, beacon, rows, another)
-    if beacon.damaged:
+    if beacon.trouble:
+        _log.warning("the beacon %s cannot be read (%s): written anew", path, beacon.trouble)
+    elif beacon.damaged:
         _log.warning("the beacon %s was damaged: written anew", path)
     if another and not forgot:
         _log.warning(

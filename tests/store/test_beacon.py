@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -225,13 +226,36 @@ def test_a_beacon_that_is_lost_or_damaged_is_written_anew(
         )
 
 
-def test_a_beacon_that_is_no_file_is_replaced(site: Site, backup: Path) -> None:
+def test_a_beacon_that_is_no_file_is_replaced(
+    site: Site, backup: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     for make in (os.mkfifo, lambda path: os.symlink("/etc/passwd", path)):
         beacon_of(site).unlink()
         make(beacon_of(site))
+        caplog.clear()
         site.account().ledger.close()
         assert not beacon_of(site).is_symlink()
         assert beacon_of(site).is_file()
+        assert f"the beacon {beacon_of(site)} cannot be read (" in caplog.text
+
+
+def test_a_beacon_that_cannot_be_read_just_now_is_left_as_it_is(
+    site: Site, backup: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, really = beacon_of(site).read_bytes(), os.open
+
+    def failing(path: str, *arguments: int) -> int:
+        if path == str(beacon_of(site)):
+            raise OSError(errno.EMFILE, "Too many open files", path)
+        return really(path, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("maa.store.beacon.os.open", failing)
+        account = site.account()
+        assert append(account, "four") == 4
+        account.ledger.close()
+    assert "Too many open files" in caplog.text
+    assert beacon_of(site).read_bytes() == text
 
 
 def test_mail_is_served_where_no_beacon_can_be_written(
