@@ -234,7 +234,12 @@ class Pump:
             if now >= self._keepalive and self._place is READY and self._steps is None:
                 self._keep_alive()
             self._watch(now)
-        elif self._begun_tls is not None or self._place is CLOSING or self._stream.full:
+        elif (
+            self._begun_tls is not None
+            or self._place is CLOSING
+            or self._stream.full
+            or self._waits
+        ):
             self._sessions.counters.stalled += 1
             self.abort()
         elif self._place is READY and self._steps is None:
@@ -418,13 +423,20 @@ class Pump:
             return self._begun_tls + limits.handshake_seconds
         if self._place is CLOSING:
             return self._since + limits.closing_seconds
+        if self._conversation is None or (self._place is AWAY and not self._waits):
+            return self._sessions.seconds() + LOOK_AGAIN_SECONDS
+        if self._stranger:
+            # From the accept: neither dripping octets, nor answers that wait or are not taken,
+            # extend the time for logging in.
+            return self._accepted + self._conversation.silence_seconds
         if self._stream.full:
             return self._since + limits.stalled_seconds
-        if self._place is AWAY or self._conversation is None:
-            return self._sessions.seconds() + LOOK_AGAIN_SECONDS
-        # Before login the time counts from the accept: dripping octets must not extend it.
-        heard = self._accepted if self._stranger else self._since
-        return heard + self._conversation.silence_seconds
+        return self._since + self._conversation.silence_seconds
+
+    @property
+    def _waits(self) -> bool:
+        """A stranger's answer is delayed."""
+        return self._stranger and self._timer is not None
 
     def _watch(self, now: float) -> None:
         """Be looked at when the deadline comes, or in a minute: it may come nearer meanwhile."""

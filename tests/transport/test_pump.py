@@ -334,6 +334,38 @@ def test_R222_dripping_octets_do_not_extend_the_time_for_login(net: Net) -> None
     assert net.sessions.counters.timed_out == 1
 
 
+def test_R222_answers_that_wait_do_not_extend_the_time_for_login(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"delay x\r\n" * 1000)
+    net.tick(95)
+    assert client.wire.take() == b"x\r\n" * 19
+    assert client.wire.connected
+    net.tick(10)
+    assert client.wire.aborted
+
+
+def test_R222_answers_that_are_not_taken_do_not_extend_the_time_for_login(net: Net) -> None:
+    client = net.greeted()
+    client.pump.pauseProducing()
+    for _ in range(3):
+        net.tick(30)
+        client.pump.resumeProducing()
+        client.pump.pauseProducing()
+    assert not client.wire.aborted
+    net.tick(15)
+    assert client.wire.aborted
+
+
+def test_R222_a_stranger_whose_login_is_being_worked_on_is_not_cut_off(net: Net) -> None:
+    client = net.greeted()
+    client.send(b"slow x\r\n")
+    net.tick(500)
+    assert net.strangers.run() == 1
+    assert client.wire.take() == b"x\r\n"
+    net.tick(65)
+    assert not client.wire.connected
+
+
 def test_R222_a_handshake_has_a_minute(net: Net) -> None:
     late, done = net.client(tls=True), net.client(tls=True)
     done.pump.handshakeCompleted()
