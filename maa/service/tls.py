@@ -86,13 +86,13 @@ def new_context(
         context.load_verify_locations(str(authorities))
         context.load_client_ca(os.fsencode(authorities))
         context.set_verify(_VERIFY[clients], _as_openssl_says)
+        # Who resumes a session is not verified anew, whatever was revoked, removed or ended since.
+        context.set_options(SSL.OP_NO_TICKET)
         if revocations is not None:
             context.load_verify_locations(str(revocations))
             store = context.get_cert_store()
             assert store is not None  # every context has one
             store.set_flags(X509StoreFlags.CRL_CHECK)
-            # Who resumes a session is not verified anew.
-            context.set_options(SSL.OP_NO_TICKET)
 
     def choose(connection: Any, offered: Sequence[bytes]) -> bytes:
         if protocol in offered:

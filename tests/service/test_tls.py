@@ -226,16 +226,31 @@ def test_clients_show_certificates_where_they_are_asked(
             named(clients, stranger)
 
 
-def test_a_resumed_session_still_has_the_clients_certificate(
-    files: tuple[Path, Path], authority: Authority
+@pytest.mark.parametrize("clients", ["optional", "required"])
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_certificate_is_looked_at_each_time(
+    files: tuple[Path, Path],
+    authority: Authority,
+    tmp_path: Path,
+    newest: ssl.TLSVersion,
+    clients: str,
 ) -> None:
-    context = certificates(files, client_authorities=authority.file).context(b"imap", "required")
-    client = client_context(certificate=authority.client("joe@example.org"))
+    believed = tmp_path / "believed.pem"
+    believed.write_bytes(authority.file.read_bytes())
+    mine = certificates(files, client_authorities=believed)
+    context = mine.context(b"imap", clients)
+    client = client_context(certificate=authority.client("joe@example.org"), newest=newest)
     first = shaken(context.serverConnectionForTLS(None), client)
-    again = shaken(context.serverConnectionForTLS(None), client, session=first.client.session)
-    assert again.client.session_reused
+    session = first.client.session
+    again = shaken(context.serverConnectionForTLS(None), client, session=session)
+    assert not again.client.session_reused
     facts = tls_facts(HasHandle(again.server))
     assert facts is not None and facts.names == ("joe@example.org", "a client")
+    # The authority counts no more.
+    believed.write_bytes(files[0].read_bytes())
+    mine.reload(True)
+    with pytest.raises(SSL.Error, match="certificate verify failed"):
+        shaken(context.serverConnectionForTLS(None), client, session=session)
 
 
 def test_a_session_without_a_certificate_is_not_resumed_where_one_is_required(
