@@ -74,8 +74,17 @@ def of_libpass(name: str, prefix: str = "") -> Scheme:
             return bool(handler.verify(password, prefix + stored, **more))
         except PasswordValueError:
             return False
-        except ValueError as error:
-            raise UnknownHash(str(error)) from None
+        except ValueError:
+            # The hash is damaged, or the scheme has no letters for this password. That is told by
+            # another one, and not by the error's words, for they would show some of the password.
+            return wrong(stored, **more)
+
+    def wrong(stored: str, **more: str) -> bool:
+        try:
+            handler.verify("a", prefix + stored, **more)
+        except ValueError:
+            raise UnknownHash(f"not a hash of {name}") from None
+        return False
 
     def ensure(stored: str) -> None:
         if not handler.identify(prefix + stored):
