@@ -170,8 +170,11 @@ class AppPasswords:
             return _Content(before, {})  # nobody has one
         except OSError as error:
             # Whoever has another password is not to wait for this file.
-            _log.warning("%s: %s", self.path, error.strerror)
-            return _Content(before, {}, f"{self.path}: {error.strerror}")
+            fault = f"{self.path}: {error.strerror}"
+            if self._content is None or self._content.fault != fault:
+                _log.warning("%s", fault)
+            # It may be read the next time, though nothing of it changed.
+            return _Content(object(), {}, fault)
         found: dict[str, tuple[AppPassword, ...]] = {}
         for one in self._lines(data.decode("utf-8", "surrogateescape")):
             found[one.name] = (*found.get(one.name, ()), one)

@@ -99,6 +99,7 @@ class Names:
         self._loading = threading.Lock()
         self._tables = Tables()
         self._stamp: Hashable = () if not self._paths else None
+        self._fault = ""
 
     def account(self, name: str) -> str | None:
         """The account's name; None: nobody's. AuthUnavailable; may block."""
@@ -123,8 +124,12 @@ class Names:
             # Without a table a name may be somebody else's.
             if self._stamp is None:
                 raise AuthUnavailable(f"{error.filename}: {error.strerror}") from None
-            _log.error("%s: %s: names mean what they meant before", error.filename, error.strerror)
-        self._stamp = before
+            fault = f"{error.filename}: {error.strerror}: names mean what they meant before"
+            if fault != self._fault:
+                _log.error("%s", fault)
+            self._fault = fault  # and it is tried again for the next name
+            return
+        self._stamp, self._fault = before, ""
 
 
 def _read(path: str | None) -> File:

@@ -84,7 +84,9 @@ class Tokens:
         found = claims.get(self._issuer.claim)
         if not isinstance(found, str) or not found:
             raise BadCredentials(f"the token has no {self._issuer.claim}")
-        if self._issuer.claim == "email" and claims.get("email_verified") is False:
+        # Some issuers write the two words as strings.
+        verified = claims.get("email_verified", True)
+        if self._issuer.claim == "email" and verified not in (True, "true"):
             raise BadCredentials("the issuer does not know whose address it is")
         scopes = claims.get("scope", "")
         if self.scope and self.scope not in str(scopes).split():

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _tried(config: Config, name: str, password: str, service: str, peer: Peer) -> User:
     """Whom the server would let in; AuthError."""
-    kinds = zip(config.auth.sources, sources_of(config), strict=True)
+    kinds = zip(config.auth.sources, sources_of(config, rehashing=False), strict=True)
     apps = _Devices(str(config.auth.app_passwords.path), "")
     authenticator = authenticator_of(
         config, sources=[_Shown(*each) for each in kinds], app_passwords=apps

@@ -163,13 +163,12 @@ def wanted_mechanisms(names: tuple[str, ...]) -> tuple[bytes, ...]:
     return tuple(name.upper().encode() for name in names)
 
 
-def sources_of(config: Config) -> list[Source]:
-    """What knows users, in the order in which it is asked."""
+def sources_of(config: Config, *, rehashing: bool = True) -> list[Source]:
+    """What knows users, in the order in which it is asked; `rehashing`: as is configured."""
     auth = config.auth
+    rehash = auth.password_file.rehash if rehashing else "none"
     made: dict[str, Callable[[], Source]] = {
-        "password-file": lambda: PasswordFile(
-            str(auth.password_file.path), auth.password_file.rehash
-        ),
+        "password-file": lambda: PasswordFile(str(auth.password_file.path), rehash),
         "saslauthd": lambda: Saslauthd(
             str(auth.saslauthd.socket),
             auth.saslauthd.realm,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -76,6 +77,23 @@ def test_R251_devices_that_cannot_be_read_are_no_wrong_passwords(
     with pytest.raises(Throttled):
         authenticator.check("joe", "guess", "imap", "192.0.2.7")
     assert authenticator.check("joe", "secret") == User("joe")
+
+
+def test_a_file_that_fails_once_is_read_the_next_time(
+    apps: AppPasswords, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+) -> None:
+    phone = apps.add("joe", "phone")
+
+    def failing(path: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maa.auth.app_passwords.settled", failing)
+        for _ in range(3):
+            with pytest.raises(Undecided):
+                authenticator.check("joe", phone)
+    assert len([line for line in caplog.messages if "Too many open files" in line]) == 1
+    assert authenticator.check("joe", phone) == User("joe")
 
 
 def test_while_there_are_devices_no_challenge_is_offered_of_itself(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
@@ -118,6 +119,26 @@ def test_a_missing_file_makes_nobody_somebody_else(
     assert "mean what they meant before" in message
     table.write_text("sales@example.org bob\n")
     assert names.account("sales@example.org") == "bob"
+
+
+def test_a_file_that_fails_once_is_read_the_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = tmp_path / "map"
+    table.write_text("sales@example.org ann\n")
+    names = Names("", None, None, str(table))
+    assert names.account("sales@example.org") == "ann"
+    table.write_text("sales@example.org roberta\n")
+
+    def failing(path: str) -> None:
+        raise OSError(errno.EMFILE, "Too many open files", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("maa.auth.names.settled", failing)
+        for _ in range(3):
+            assert names.account("sales@example.org") == "ann"
+    assert len(caplog.messages) == 1
+    assert names.account("sales@example.org") == "roberta"
 
 
 @given(

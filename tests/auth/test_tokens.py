@@ -278,9 +278,11 @@ def test_an_issuer_that_is_silent_is_not_waited_for_by_everybody(
 
 
 def test_an_address_that_the_issuer_has_not_verified_is_nobodys(tokens: Tokens) -> None:
-    assert tokens.name(token(email_verified=True)) == "joe"
-    with pytest.raises(BadCredentials):
-        tokens.name(token(email_verified=False))
+    for yes in (True, "true"):
+        assert tokens.name(token(email_verified=yes)) == "joe"
+    for no in (False, "false", 0, "", "yes"):
+        with pytest.raises(BadCredentials):
+            tokens.name(token(email_verified=no))
 
 
 def test_a_key_set_at_an_address_is_asked_for_once(web: Web) -> None:

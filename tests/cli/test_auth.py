@@ -29,7 +29,12 @@ def tried(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         "near:{PLAIN}secret::::::allow_nets=192.0.2.0/24\n"
     )
 
-    def tried(*arguments: str, sources: str = '"password-file"', password: str = "secret"):
+    def tried(
+        *arguments: str,
+        sources: str = '"password-file"',
+        password: str = "secret",
+        more: str = "",
+    ):
         (tmp_path / "maa.toml").write_text(
             f'''listen.imap = ["tcp:143"]
             state = "{tmp_path}/state"
@@ -40,7 +45,8 @@ def tried(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
             saslauthd.socket = "mux"
             saslauthd.realm = "from-at-sign"
             names.default_domain = "example.org"
-            names.local_hosts = "hosts"'''
+            names.local_hosts = "hosts"
+            {more}'''
         )
         (tmp_path / "hosts").write_text("example.org\n")
         monkeypatch.setattr("sys.stdin", io.StringIO(password + "\n"))
@@ -97,6 +103,13 @@ def test_root_is_refused_whatever_saslauthd_says(server: Server, tried) -> None:
     status, out = tried("root", sources='"saslauthd"')
     assert status == 1 and "b'OK'" in out
     assert out.splitlines()[-1] == "refused: not a user whose mail is served"
+
+
+def test_nothing_is_written(tmp_path: Path, tried) -> None:
+    before = (tmp_path / "passwd").read_bytes()
+    status, _ = tried("joe", more='password-file.rehash = "SHA512-CRYPT"')
+    assert status == 0
+    assert (tmp_path / "passwd").read_bytes() == before
 
 
 def test_it_ends_as_the_servers_own_login_would(tmp_path: Path, tried) -> None:
