@@ -34,6 +34,7 @@ from maa.auth.penalties import Penalties
 from maa.auth.restrictions import is_near
 from maa.auth.source import Serves, Source, Stored
 from maa.auth.tokens import Tokens
+from maa.auth.told import Told
 from maa.auth.verifiers import SALT_OCTETS, Shape
 from maa.networks import neighbourhood
 from maa.user import User, usable_name
@@ -75,6 +76,7 @@ class Authenticator:
         """For mechanisms that prove users without a password, too."""
         self._names = names or Names()
         self._apps = app_passwords
+        self._told = Told()
         self.offered: dict[tuple[bool, bool, Serves], tuple[bytes, ...]] = {}
         """What `Admission.mechanisms` found, by all that it depends on; replaced, never changed."""
         self.tokens = tokens
@@ -247,7 +249,8 @@ class Authenticator:
             except Undecided:
                 raise
             except AuthUnavailable as error:
-                _log.warning("login of %s: %s", account, error)
+                if self._told.due(type(source)):
+                    _log.warning("login of %s: %s", account, error)
                 unavailable = error
                 continue
             except BadCredentials:

@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from typing import Final
 
 from maa import audit
-from maa.auth.errors import AuthError, Throttled
+from maa.auth.errors import AuthError, AuthUnavailable, Throttled
+from maa.auth.told import Told
 from maa.conversation import Peer
 from maa.networks import neighbourhood
 
 _SHOWN: Final = 100
-AGAIN_SECONDS: Final = 60.0
-TOLD_MAX: Final = 1000
 _log = logging.getLogger(__name__)
 
 
-class _Told:
-    """Of which networks something was said a short time ago."""
-
-    def __init__(self) -> None:
-        self._until: dict[tuple[str, str], float] = {}
-        self._changing = threading.Lock()
-
-    def due(self, what: str, peer: Peer) -> bool:
-        key, now = (what, neighbourhood(peer.address)), time.monotonic()
-        with self._changing:
-            if self._until.get(key, 0.0) > now:
-                return False
-            self._until.pop(key, None)
-            self._until[key] = now + AGAIN_SECONDS
-            if len(self._until) > TOLD_MAX:
-                del self._until[next(iter(self._until))]
-            return True
-
-
-_told = _Told()
+_told = Told()
 
 
 def note_refusal(peer: Peer, service: str, error: AuthError) -> None:
     """Say who was refused, from where and why; never the password.
 
-    Whoever is not heard is named once a minute: no flood of logins makes one of lines.
+    Refusals that cost the client no time are told once a minute and network.
     """
-    if isinstance(error, Throttled) and not _told.due("unheard", peer):
-        return
+    if isinstance(error, AuthUnavailable):
+        unheard = isinstance(error, Throttled)
+        if not _told.due((unheard, neighbourhood(peer.address))):
+            return
     why = str(error)
     if why in ("", error.name):
         why = type(error).__name__
@@ -60,7 +40,7 @@ def note_leak(peer: Peer, service: str, name: str) -> None:
 
     Once a minute: such a client is set up wrongly, and tries again and again.
     """
-    if not _told.due("leak", peer):
+    if not _told.due(("leak", neighbourhood(peer.address))):
         return
     why = "a password in the clear"
     audit.note(audit.REFUSED, peer, name[:_SHOWN], service=service, tls=False, why=why)
@@ -73,3 +53,10 @@ def note_leak(peer: Peer, service: str, name: str) -> None:
 def note_login(peer: Peer, service: str, user: str, mechanism: str) -> None:
     """Note who was let in, and by what; `LOGIN` and `PASS` are no SASL mechanisms."""
     audit.note(audit.LOGIN, peer, user, service=service, mechanism=mechanism, tls=peer.tls)
+
+
+def note_unserved(peer: Peer, service: str, user: str, error: Exception) -> None:
+    """Note that a user who proved who it is was not let in: the password was right."""
+    why = f"not served: {str(error) or type(error).__name__}"
+    audit.note(audit.REFUSED, peer, user, service=service, tls=peer.tls, why=why)
+    _log.info("%s login of user %r from %s: %s", service, user, peer.address, why)

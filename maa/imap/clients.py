@@ -9,7 +9,7 @@ from json import dumps
 from typing import TypeVar
 
 from maa import audit
-from maa.imap.states import Authenticated, Live, NotAuthenticated, Selected
+from maa.imap.states import Authenticated, Connection, Live, NotAuthenticated, Selected
 from maa.quirks import Chosen, chosen, identity_of
 
 SHOWN_MAX = 2000
@@ -21,12 +21,19 @@ S = TypeVar("S", NotAuthenticated, Authenticated, Selected, Live)
 def identified(state: S, said: Iterable[tuple[bytes, bytes | None]]) -> S:
     """The state after ID: what is known of this client is on from here."""
     pairs = [(_text(name), None if value is None else _text(value)) for name, value in said]
-    if pairs:
-        peer, shown = state.connection.peer, _shown(pairs)
-        _log.info("session %s: client (%s)", peer.session, shown)
-        user = "" if isinstance(state, NotAuthenticated) else state.account.user.name
-        audit.note(audit.CLIENT, peer, user, client=shown)
+    shown = _shown(pairs)
+    if pairs and shown != state.connection.client:
+        state = replace(state, connection=replace(state.connection, client=shown))
+        if not isinstance(state, NotAuthenticated):
+            note_client(state.connection, state.account.user.name)
     return _with(state, chosen(identity_of(pairs)))
+
+
+def note_client(connection: Connection, user: str) -> None:
+    """Log what the client of a user said of itself; a stranger's could be said without end."""
+    if connection.client:
+        _log.info("session %s: client (%s)", connection.peer.session, connection.client)
+        audit.note(audit.CLIENT, connection.peer, user, client=connection.client)
 
 
 def recognised(state: Selected, asked: Iterable[bytes]) -> Selected:

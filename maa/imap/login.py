@@ -8,11 +8,12 @@ from dataclasses import replace
 from maa.auth import sasl
 from maa.auth.admission import FAILURES_MAX, delay
 from maa.auth.errors import AuthError, AuthUnavailable
-from maa.auth.refusals import note_login
+from maa.auth.refusals import note_login, note_unserved
 from maa.auth.sasl import HEAR, Dialogue, Malformed, NotOffered, PrivacyRequired, text
 from maa.conversation import SLOW, START_TLS
 from maa.imap import hearing
 from maa.imap.capabilities import capabilities
+from maa.imap.clients import note_client
 from maa.imap.commands import Authenticate, Login, Plain
 from maa.imap.responses import Cancelled, ProtocolError, Refused, failure, untagged
 from maa.imap.states import (
@@ -25,6 +26,7 @@ from maa.imap.states import (
     NotAuthenticated,
     Said,
 )
+from maa.store.errors import StoreError
 from maa.user import User
 
 
@@ -70,7 +72,12 @@ def _entered(state: NotAuthenticated, dialogue: Dialogue[User], mechanism: str) 
     account = connection.accounts.opened(user)
     if account is None:
         yield SLOW
-        account = connection.accounts.open(user)
+        try:
+            account = connection.accounts.open(user)
+        except StoreError as error:
+            note_unserved(connection.peer, SERVICE, user.name, error)
+            raise
+    note_client(connection, user.name)
     note_login(connection.peer, SERVICE, user.name, mechanism)
     new = Authenticated(account, connection)
     return Done(new, b"Logged in", capabilities(new))

@@ -68,6 +68,8 @@ class Connection:
     """Thread-safe: have the transport call `poke` and `steps`; for `Mailbox.listen`."""
     compressed: bool = False
     """COMPRESS was said (RFC 4978)."""
+    client: str = ""
+    """What it said of itself last (RFC 2971)."""
     quirks: Chosen = NONE
     """What is done for this very client."""
     now: Callable[[], float] = time.time

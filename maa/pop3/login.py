@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from maa.auth.admission import FAILURES_MAX, delay
 from maa.auth.errors import AuthError, AuthUnavailable
-from maa.auth.refusals import note_login
+from maa.auth.refusals import note_login, note_unserved
 from maa.auth.sasl import (
     HEAR,
     Dialogue,
@@ -22,9 +22,19 @@ from maa.auth.sasl import (
 )
 from maa.conversation import CLOSE, SLOW, START_TLS, Delay
 from maa.pop3.maildrop import Maildrop
-from maa.pop3.states import SERVICE, WAIT, Answer, Authorization, Done, Over, Said, Transaction
+from maa.pop3.states import (
+    SERVICE,
+    WAIT,
+    Answer,
+    Authorization,
+    Connection,
+    Done,
+    Over,
+    Said,
+    Transaction,
+)
 from maa.pop3.wire import Mistake, Refused, failure, multi, ok
-from maa.store.errors import MaildropInUse
+from maa.store.errors import MaildropInUse, StoreError
 from maa.user import User
 
 if TYPE_CHECKING:
@@ -94,23 +104,34 @@ def _entered(state: Authorization, dialogue: Dialogue[User], mechanism: str) -> 
         raise Mistake(str(error)) from None
     except AuthError as error:
         return (yield from _failed(state, error))
-    account = connection.accounts.opened(known)
+    try:
+        maildrop, hold = yield from _taken(connection, known)
+    except StoreError as error:
+        note_unserved(connection.peer, SERVICE, known.name, error)
+        raise
+    note_login(connection.peer, SERVICE, known.name, mechanism)
+    count = len(maildrop.uids)
+    return Done(Transaction(connection, known.name, maildrop, hold), ok(b"%d messages" % count))
+
+
+def _taken(
+    connection: Connection, user: User
+) -> Generator[Said, bytes | None, tuple[Maildrop, Hold]]:
+    """The user's maildrop, held; all of it in memory for a user known and warm."""
+    account = connection.accounts.opened(user)
     if account is None:
         yield SLOW
-        account = connection.accounts.open(known)
+        account = connection.accounts.open(user)
     hold = yield from _held(account, connection.settings.lock_seconds)
     try:
         mailbox = account.opened("INBOX")
         if mailbox is None:
             yield SLOW
             mailbox = account.open("INBOX")
-        maildrop = Maildrop(mailbox)
+        return Maildrop(mailbox), hold
     except BaseException:  # a lost connection (GeneratorExit) is one of the ways out
         hold.release()
         raise
-    note_login(connection.peer, SERVICE, known.name, mechanism)
-    count = len(maildrop.uids)
-    return Done(Transaction(connection, known.name, maildrop, hold), ok(b"%d messages" % count))
 
 
 def _spoken(dialogue: Dialogue[User]) -> Generator[Said, bytes | None, User]:

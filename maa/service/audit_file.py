@@ -16,8 +16,12 @@ from typing import Any, Final
 
 from twisted.logger import LogLevel, eventAsJSON
 
+from maa.audit import CLIENT, REFUSED
+
 WAITING_MAX: Final = 100_000
 """Events that wait for a slow disk; more are left out, and their number is noted."""
+_FREE: Final = frozenset((CLIENT, REFUSED))
+"""What may be had for nothing, in any number, leaves half of that to the rest."""
 _NAMESPACE: Final = "maa.audit"
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 
@@ -59,10 +63,11 @@ class AuditFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by `logging`."""
-        if self._queue.qsize() >= WAITING_MAX:
+        facts = record.__dict__["audit"]
+        if self._queue.qsize() >= (WAITING_MAX // 2 if facts["event"] in _FREE else WAITING_MAX):
             self._left_out += 1
             return
-        self._queue.put(_event(record.created, record.__dict__["audit"]))
+        self._queue.put(_event(record.created, facts))
 
     def _run(self) -> None:
         while (event := self._queue.get()) is not None:

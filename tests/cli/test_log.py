@@ -43,9 +43,12 @@ def used(server: Running) -> None:
     """What somebody did with it."""
     with server.connected(server.imap) as client:
         server.asked(client, b"", b"\r\n")
-        server.asked(client, b'i ID ("name" "Clever\\"Mail" "version" "7")\r\n', b"i OK")
+        for version in (b"6", b"7"):
+            line = b'i ID ("name" "Clever\\"Mail" "version" "%b")\r\n' % version
+            server.asked(client, line, b"i OK")
         server.asked(client, b"x LOGIN joe wrong-secret\r\n", b"x NO")
         server.asked(client, b"a LOGIN joe secret\r\n", b"a OK")
+        server.asked(client, line, b"i OK")  # nothing new
         for line in (
             b"SELECT INBOX",
             b"STORE 1:2 +FLAGS (\\Deleted)",
@@ -78,8 +81,8 @@ def test_logins_and_deletions_are_told_in_order(
     session = lines[0].partition("session=")[2].split()[0]
     client = r'"name" "Clever\"Mail" "version" "7"'
     assert lines[:7] == [
-        f"client from 127.0.0.1 session={session} client={client}",
         f"refused joe from 127.0.0.1 session={session} service=imap tls=False why=BadCredentials",
+        f"client joe from 127.0.0.1 session={session} client={client}",
         f"login joe from 127.0.0.1 session={session} service=imap mechanism=LOGIN tls=False "
         f"client={client}",
         f"expunged joe from 127.0.0.1 session={session} mailbox=INBOX messages=2 uids=1:2 "
