@@ -59,6 +59,9 @@ class Bulletin:
         """Take in what other processes wrote, and tell the mailboxes concerned."""
         with self._lock:
             told = self._drain()
+        self._tell(told)
+
+    def _tell(self, told: Iterable[int]) -> None:
         for mailbox_id in told:
             mark = self._marks.get(mailbox_id)
             method = None if mark is None else mark()
@@ -140,15 +143,17 @@ class Bulletin:
     def follow(self, mailbox_id: int, mark: Callable[[], None]) -> None:
         """From now on there is news of this mailbox: `mark` is called, on any thread."""
         with self._lock:
-            self._drain()
+            told = self._drain()
             self._marks[mailbox_id] = WeakMethod(mark)
             self._news.pop(mailbox_id, None)
+        self._tell(told)
 
     def taken(self, mailbox_id: int) -> set[int] | None:
         """The UIDs that others changed since it was asked; None: whatever there is."""
         with self._lock:
-            self._drain()
+            told = self._drain()
             pieces = self._news.pop(mailbox_id, ())
+        self._tell(other for other in told if other != mailbox_id)
         uids: set[int] = set()
         for piece in pieces:
             if piece == EVERYTHING or not _add(uids, piece):
@@ -167,7 +172,7 @@ class Bulletin:
             return
         line = b"%d %s\n" % (mailbox_id, text)
         with self._lock:
-            self._drain()
+            told = self._drain()
             try:
                 whole = not self._lost and os.write(self._descriptor, line) == len(line)
             except OSError as error:
@@ -175,9 +180,9 @@ class Bulletin:
                 whole = False
             if whole:
                 self._read += len(line)
-                if self._read < LONG:
-                    return
-        self._replace()
+        self._tell(told)
+        if not whole or self._read >= LONG:
+            self._replace()
 
     def _replace(self) -> None:
         """Begin a new file: the old one's end tells everybody to read everything again."""

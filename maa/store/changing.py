@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from maa.message.numbers import Uid
 from maa.store.errors import MailboxGone, MessageGone, StoreError, Unavailable
 from maa.store.maildrop import Maildrop
 from maa.store.snapshot import UNKNOWN, Copied, Stored, StoreMode, Unchanged
-from maa.store.tally import taken_by
 
 if TYPE_CHECKING:
     from maa.store.mailbox import Mailbox
@@ -91,11 +91,20 @@ def remove(mailbox: Mailbox, uids: Sequence[int]) -> tuple[int, ...]:
             more, absent, again = _remove_files(mailbox, absent)
             removed, error = [*removed, *more, *absent], error or again
         if removed:
-            mailbox.maildrop.flush()
-            mailbox.commit(expunged=_present(mailbox, removed))
+            _expunged(mailbox, removed)
         if error is not None:
             raise error
         return tuple(sorted(removed))
+
+
+def _expunged(mailbox: Mailbox, uids: Sequence[int]) -> None:
+    """Commit that messages are gone, whose files are."""
+    try:
+        mailbox.maildrop.flush()
+        mailbox.commit(expunged=_present(mailbox, uids))
+    except StoreError:
+        mailbox.doubt()  # that they are gone is found out by the next look
+        raise
 
 
 def _present(mailbox: Mailbox, uids: Sequence[int]) -> list[int]:
@@ -132,7 +141,11 @@ def copy(
     mailbox: Mailbox, uids: Sequence[int], target: Mailbox, admit: Admit | None = None
 ) -> Copied:
     """Copy messages with their flags and dates, all or none; OverQuota when `admit` says so."""
-    return _brought(mailbox, uids, target, target.maildrop.adopt, admit)
+
+    def undo(source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
+        target.maildrop.remove(targets)
+
+    return _brought(mailbox, uids, target, target.maildrop.adopt, undo, admit)
 
 
 def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
@@ -147,12 +160,21 @@ def move(mailbox: Mailbox, uids: Sequence[int], target: Mailbox) -> Copied:
             if not moved:
                 target.maildrop.adopt(source, places, targets)
 
-        copied = _brought(mailbox, uids, target, bring)
+        def undo(source: Maildrop, places: Sequence[bytes], targets: Sequence[bytes]) -> None:
+            if moved:
+                source.take_over(target.maildrop, targets, places)
+            else:
+                target.maildrop.remove(targets)
+
+        try:
+            copied = _brought(mailbox, uids, target, bring, undo)
+        except StoreError:
+            mailbox.doubt()
+            raise
         if not moved:
             remove(mailbox, copied.sources)
         elif copied.sources:
-            mailbox.maildrop.flush()
-            mailbox.commit(expunged=_present(mailbox, copied.sources))
+            _expunged(mailbox, copied.sources)
         return copied
 
 
@@ -164,18 +186,24 @@ def _brought(
     uids: Sequence[int],
     target: Mailbox,
     bring: Bring,
+    undo: Bring,
     admit: Admit | None = None,
 ) -> Copied:
     with mailbox.held(), target.held():
         try:
-            return _bring(mailbox, uids, target, bring, admit)
+            return _bring(mailbox, uids, target, bring, undo, admit)
         except MessageGone:
             mailbox.sync(whole=True)  # another program may have renamed it
-            return _bring(mailbox, uids, target, bring, admit)
+            return _bring(mailbox, uids, target, bring, undo, admit)
 
 
 def _bring(
-    mailbox: Mailbox, uids: Sequence[int], target: Mailbox, bring: Bring, admit: Admit | None
+    mailbox: Mailbox,
+    uids: Sequence[int],
+    target: Mailbox,
+    bring: Bring,
+    undo: Bring,
+    admit: Admit | None,
 ) -> Copied:
     """Give the messages UIDs in the target, then bring their files to where those say."""
     mailbox.check()
@@ -199,7 +227,11 @@ def _bring(
         for start in range(0, len(free), AT_ONCE):
             target.expect(free[start : start + AT_ONCE])
         bring(mailbox.maildrop, places, free)
-        target.maildrop.flush(free)
+        try:
+            target.maildrop.flush(free)
+        except StoreError:
+            undo(mailbox.maildrop, places, free)
+            raise
 
     details = mailbox.details(uids)
     email_ids = [details[uid][1] for uid in uids]
@@ -289,10 +321,13 @@ def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list
 
         def settle() -> None:
             mailbox.expect(places)
-            if mailbox.maildrop.settle(places) < len(places):
+            try:
+                if mailbox.maildrop.settle(places) < len(places):
+                    raise Unavailable("a message is not there any more")
+                mailbox.maildrop.flush(places)
+            except StoreError:
                 mailbox.maildrop.remove(places)  # all or none
-                raise Unavailable("a message is not there any more")
-            mailbox.maildrop.flush(places)
+                raise
 
         number = mailbox.ledger.table.number
         arrivals = list(zip(places, [number(one._flags) for one in incoming], strict=True))
@@ -314,6 +349,19 @@ def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list
         return [Uid(uid) for uid in uids]
 
 
+def _is_there(mailbox: Mailbox, uid: int) -> bool:
+    """Whether a message can be read at this moment, whatever its name or the index says."""
+    position = mailbox.snapshot.position(uid)
+    if position is None:
+        return False
+    try:
+        with mailbox.ledger.identity:
+            os.close(mailbox.maildrop.open(mailbox.snapshot.places[position]))
+    except StoreError:
+        return False
+    return True
+
+
 def exchange(mailbox: Mailbox, uid: int, incoming: Incoming, admit: Admit | None = None) -> Uid:
     """Let a finished message appear in its mailbox, and then remove the one it replaces.
 
@@ -329,10 +377,10 @@ def exchange(mailbox: Mailbox, uid: int, incoming: Incoming, admit: Admit | None
         try:
             remove(mailbox, (uid,))
         except StoreError as error:
-            if taken_by(mailbox, uid).messages:
+            if _is_there(mailbox, uid):
                 with suppress(StoreError):  # then both stay, which loses nothing
                     remove(target, (new,))
                 raise
-            # Its file is gone, and the new one is all there is: the index will follow.
+            # Its file is gone, or may be, and the new one is all there is: the index will follow.
             _log.warning("%s: message %d is replaced, but: %s", mailbox.name, uid, error)
         return new

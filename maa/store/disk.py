@@ -59,7 +59,8 @@ class Disk:
 
     def doubt(self) -> None:
         """Something is not where it should be: look at everything next time."""
-        self._hints.put_back(ALL)
+        self._hints.doubt()
+        self._stamp = ()
 
     def explain(self, places: frozenset[bytes]) -> None:
         """Here another process of ours changed something, which the index has."""
@@ -83,12 +84,14 @@ class Disk:
         except NoSpace as error:
             # What is known can be read all the same; the rest is looked for again.
             self._hints.put_back(hints or ALL)
+            self._stamp = ()
             self._short_of_room = True
             if not complained:
                 _log.error("%s: new mail cannot be shown: %s", self._page.row.name, error)
             return (), ()
         except BaseException:
             self._hints.put_back(hints)
+            self._stamp = ()
             raise
         finally:
             self._catching_up = False

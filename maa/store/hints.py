@@ -100,6 +100,12 @@ class Hints:
                 self._seen |= seen
                 self._strange = None
 
+    def doubt(self) -> None:
+        """What was expected may never come, and is not to stand for what comes instead."""
+        with self._own_lock:
+            self._own.clear()
+        self.put_back(ALL)
+
     def expect(self, places: Iterable[bytes]) -> None:
         """Each of these places is about to change by our own hand."""
         if not self.watched:

@@ -203,6 +203,10 @@ class Mailbox:
         """Each of these places is about to change by our own hand: its event says nothing new."""
         self._disk.expect(places)
 
+    def doubt(self) -> None:
+        """What was expected may not have come about: look at everything next time."""
+        self._disk.doubt()
+
     def commit(
         self,
         arrivals: Sequence[tuple[bytes, int]] = (),

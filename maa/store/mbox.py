@@ -105,7 +105,7 @@ class Mbox:
     def _check_mounted(self) -> None:
         """A spool file that is not there was removed; or is its disk not mounted? Unavailable."""
         with self._file.mutex, translated(self.path):
-            seen = self._file.table.seen
+            seen = self._file.table.last_seen()
             try:
                 device = os.stat(os.path.dirname(self.path)).st_dev
             except FileNotFoundError:
@@ -193,8 +193,11 @@ class Mbox:
         places = list(places)
         try:
             with self._file.opened(write=True) as descriptor:
-                positions = {place: self._file.table.position(place) for place in places}
-                found = sorted({at for at in positions.values() if at is not None})
+                positions, found = self._positions(places)
+                # Of a file that grew not all was looked at again.
+                if not self._file.table.is_true(descriptor, found):
+                    self._file.table.reread(descriptor)
+                    positions, found = self._positions(places)
                 if found:
                     self._file.cut(descriptor, found)
         except MessageGone:
@@ -203,6 +206,11 @@ class Mbox:
             return Removal(frozenset(), frozenset(places), error)
         absent = frozenset(place for place, at in positions.items() if at is None)
         return Removal(absent, frozenset(), None)
+
+    def _positions(self, places: Sequence[bytes]) -> tuple[dict[bytes, int | None], list[int]]:
+        """Where messages are in the order of the file; and, ascending, of those that are there."""
+        positions = {place: self._file.table.position(place) for place in places}
+        return positions, sorted({at for at in positions.values() if at is not None})
 
     def arriving(self) -> MboxArriving:
         """Begin to write a new message, beside."""

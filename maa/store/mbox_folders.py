@@ -43,6 +43,8 @@ class MboxFolders:
         """`inbox`: the path of INBOX, which is no folder."""
         self.root = root
         self._inbox = inbox
+        self._away: set[str] = set()
+        """Directories that could not be read."""
 
     def scan(self) -> Found:
         """Every mailbox there is."""
@@ -66,8 +68,18 @@ class MboxFolders:
         left: list[tuple[str, list[str]]] = [(self.root, [])]
         while left:
             directory, elements = left.pop()
-            with os.scandir(directory) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+            try:
+                with os.scandir(directory) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+            except OSError as error:
+                if not elements:
+                    raise
+                # Its mailboxes are away; the others, and INBOX, are not.
+                if directory not in self._away:
+                    _log.warning("%s: passed over: %s", directory, error.strerror)
+                self._away.add(directory)
+                continue
+            self._away.discard(directory)
             found = [entry for entry in entries if not _is_hidden(entry.name)]
             inside = [entry for entry in found if entry.is_dir(follow_symlinks=False)]
             if elements and {"cur", "new", "tmp"} <= {entry.name for entry in inside}:

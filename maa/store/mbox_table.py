@@ -147,6 +147,21 @@ class Table:
                 return self.seen.octets
         return 0
 
+    def last_seen(self) -> Seen | None:
+        """The file as it was seen last, perhaps before this process began; None: not known."""
+        if self.seen is None:
+            self._load()
+        return self.seen
+
+    def is_true(self, descriptor: int, positions: Iterable[int]) -> bool:
+        """Whether these messages, and those behind them, are where the table has them."""
+        looked = {at for position in positions for at in (position, position + 1)}
+        return self.proven or all(
+            self._is_as_known(descriptor, at, self.extent(at)[1])
+            for at in sorted(looked)
+            if at < len(self.places)
+        )
+
     def read_ahead(self, descriptor: int) -> None:
         """Read what is new without a lock, but for the last message. NotMbox."""
         self.catch_up(descriptor, whole=False)

@@ -22,6 +22,7 @@ from maa.store.errors import MessageGone, StoreError
 from maa.store.identity import Identity
 from maa.store.index import Counters, MessageRow
 from maa.store.maildir import Maildir
+from maa.store.maildirsize import unsized
 from maa.store.maildrop import Maildrop
 from maa.store.maildrops import folders_of, maildrop_of
 from maa.store.mbox import Mbox
@@ -112,7 +113,7 @@ class _Account:
         self._folders = folders_of(paths).scan().folders if os.path.isdir(paths.folders) else {}
         self.absent: list[str] = []
         self.boxes: list[_Box] = []
-        columns = "id, name, uidvalidity, uidnext, highest_modseq, first_recent"
+        columns = "id, name, coalesce(mark, uidvalidity), uidnext, highest_modseq, first_recent"
         for id_, name, validity, *counters in reader.rows(f"SELECT {columns} FROM mailbox"):
             folder = self._folders.get(names.key(name))
             if name != names.INBOX and folder is None:
@@ -200,7 +201,7 @@ def _is_waiting(maildrop: Maildrop, place: bytes) -> bool:
     """Whether a message is whole in `tmp`, where a crash left it behind its row."""
     if not isinstance(maildrop, Maildir):
         return False
-    return os.path.lexists(os.fsencode(maildrop.path) + b"/tmp/" + maildrop.key(place))
+    return os.path.lexists(os.fsencode(maildrop.path) + b"/tmp/" + unsized(maildrop.key(place)))
 
 
 def _beacon(account: _Account, path: str) -> Iterator[Finding]:
