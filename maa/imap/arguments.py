@@ -19,6 +19,7 @@ from maa.imap.commands import (
     Expunge,
     Fetch,
     GetQuota,
+    GetQuotaRoot,
     Id,
     Login,
     OnMailbox,
@@ -124,6 +125,11 @@ def on_mailbox(tag: bytes, cursor: Cursor) -> OnMailbox:
     mailbox = cursor.mailbox()
     cursor.end()
     return OnMailbox(tag, mailbox)
+
+
+def getquotaroot(tag: bytes, cursor: Cursor) -> GetQuotaRoot:
+    """SP mailbox."""
+    return GetQuotaRoot(tag, on_mailbox(tag, cursor).mailbox)
 
 
 def create(tag: bytes, cursor: Cursor) -> Create:

@@ -78,6 +78,13 @@ class OnMailbox(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class GetQuotaRoot(Command):
+    """GETQUOTAROOT (RFC 9208 §4.1.3)."""
+
+    mailbox: str
+
+
+@dataclass(frozen=True, slots=True)
 class Create(Command):
     """CREATE (RFC 3501 §6.3.3), with special uses (RFC 6154 §3)."""
 

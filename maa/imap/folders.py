@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 from maa import audit
 from maa.conversation import SLOW
 from maa.imap import oldname
 from maa.imap.commands import Create, OnMailbox, Plain, Rename
-from maa.imap.responses import Refused, mailbox_id, string
-from maa.imap.states import Answer, Authenticated, Done, Selected
+from maa.imap.responses import Refused, mailbox_id, string, untagged
+from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
 
 
 def create(state: Authenticated | Selected, command: Create) -> Answer:
@@ -32,7 +34,7 @@ def delete(state: Authenticated | Selected, command: OnMailbox) -> Answer:
     user, peer = state.account.user.name, state.connection.peer
     audit.note(audit.DELETED, peer, user, mailbox=command.mailbox)
     yield from oldname.gone(state, listed, command.mailbox)
-    return Done(_left_if_gone(state), b"DELETE completed")
+    return Done((yield from _left_if_gone(state)), b"DELETE completed")
 
 
 def rename(state: Authenticated | Selected, command: Rename) -> Answer:
@@ -40,7 +42,7 @@ def rename(state: Authenticated | Selected, command: Rename) -> Answer:
     yield SLOW
     state.account.rename(command.old, oldname.to_be(state, command.new))
     yield from oldname.told(state, command.new, command.old)
-    return Done(_left_if_gone(state), b"RENAME completed")
+    return Done((yield from _left_if_gone(state)), b"RENAME completed")
 
 
 def subscribe(state: Authenticated | Selected, command: OnMailbox) -> Answer:
@@ -63,8 +65,14 @@ def namespace(state: Authenticated | Selected, command: Plain) -> Answer:
     return Done(state, b"NAMESPACE completed")
 
 
-def _left_if_gone(state: Authenticated | Selected) -> Authenticated | Selected:
-    """Nobody can stay in a mailbox that was just deleted, or has another name now (R058)."""
+def _left_if_gone(
+    state: Authenticated | Selected,
+) -> Generator[Said, Input | None, Authenticated | Selected]:
+    """Nobody can stay in a mailbox that was just deleted, or has another name now (R058).
+
+    Only CLOSED tells the client so (RFC 9051 §3).
+    """
     if isinstance(state, Selected) and state.mailbox.gone:
+        yield untagged(b"OK", b"CLOSED", b"The selected mailbox is gone")
         return state.left()
     return state

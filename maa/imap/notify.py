@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from bisect import bisect_left
 from collections.abc import Generator
 from dataclasses import replace
 
@@ -72,8 +71,8 @@ def quiet(state: Selected, command: Command) -> bool:
     return not own and not (isinstance(command, Notify) and command.groups)
 
 
-def noted(state: Authenticated | Selected, command: Command) -> None:
-    """What the client did itself is no news to it (§5, §5.2)."""
+def noted(state: Authenticated | Selected, command: Command, code: bytes | None) -> None:
+    """What the client did itself is no news to it (§5, §5.2); `code` tells which UIDs it got."""
     watching = state.watching
     if watching is None:
         return
@@ -81,8 +80,14 @@ def noted(state: Authenticated | Selected, command: Command) -> None:
         watching.done_by_client((command.mailbox,))
     elif isinstance(command, Rename):
         watching.done_by_client((command.old, command.new))
-    elif isinstance(command, Append | Copy | Replace) and isinstance(state, Selected):
-        watching.unfetched(state.view)
+    elif (
+        isinstance(command, Append | Copy | Replace)
+        and isinstance(state, Selected)
+        and key(command.mailbox) == key(state.mailbox.name)
+        and code is not None
+        and code.startswith((b"APPENDUID ", b"COPYUID "))
+    ):
+        watching.brought_by_client(NumberSet.parse(code.rpartition(b" ")[2]))
 
 
 def pushed(
@@ -124,9 +129,8 @@ def _selected(state: Selected, watching: Watching, group: Group, idling: bool) -
         state = yield from refreshed(
             state, expunges=idling or group.which is Which.SELECTED, news=True
         )
-    first = bisect_left(state.view.uids, watching.unfetched(state.view))
-    if group.items and first < len(state.view):
-        messages = NumberSet(((first + 1, len(state.view)),))
+    messages = watching.unfetched(state.view)
+    if group.items and messages:
         done = yield from fetch(state, Fetch(b"", messages, False, group.items))
         assert isinstance(done.state, Selected)
         state = done.state

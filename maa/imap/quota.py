@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Final
 
 from maa.conversation import SLOW
-from maa.imap.commands import GetQuota, OnMailbox, SetQuota
+from maa.imap.commands import GetQuota, GetQuotaRoot, SetQuota
 from maa.imap.responses import Refused, astring, parenthesised
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.states import Answer, Authenticated, Done, Input, Said, Selected
@@ -31,7 +31,7 @@ def getquota(state: User, command: GetQuota) -> Answer:
     return Done(state, b"GETQUOTA completed")
 
 
-def getquotaroot(state: User, command: OnMailbox) -> Answer:
+def getquotaroot(state: User, command: GetQuotaRoot) -> Answer:
     """GETQUOTAROOT: answered without a root, and for a mailbox to be made, too (§4.1.2; R195)."""
     yield SLOW
     limits = state.account.quota.limits()

@@ -374,7 +374,7 @@ class _Reader:
         if word in (b"BODY", b"TEXT"):
             return InMessage(self._text(), with_header=word == b"TEXT")
         if word in _SIZES:
-            return Size(_SIZES[word], cursor.number())
+            return Size(_SIZES[word], cursor.number64())
         if word in _AGES:
             return Age(_AGES[word], cursor.nz_number())
         if word in _DATES:

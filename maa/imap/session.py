@@ -280,7 +280,7 @@ class Session:
                 yield from self._rest_of_line()
             yield tagged(tag, done.status, done.code, done.text)
             if done.status == b"OK" and isinstance(done.state, Authenticated | Selected):
-                notify.noted(done.state, command)
+                notify.noted(done.state, command, done.code)
             self._bads = 0
             if done.state is not self._state or done.then is not None:
                 yield from self._moved(done)

@@ -91,7 +91,7 @@ COMMANDS: Final[dict[bytes, Row]] = {
     b"NAMESPACE": Row(arguments.plain, _USER, folders.namespace, _ALL),
     b"STATUS": Row(arguments.status, _USER, status.status, _ALL),
     b"GETQUOTA": Row(arguments.getquota, _USER, quota.getquota, _ALL),
-    b"GETQUOTAROOT": Row(arguments.on_mailbox, _USER, quota.getquotaroot, _ALL),
+    b"GETQUOTAROOT": Row(arguments.getquotaroot, _USER, quota.getquotaroot, _ALL),
     b"SETQUOTA": Row(arguments.setquota, _USER, quota.setquota, _ALL),
     b"APPEND": Row(arguments.append, _USER, append.append, _ALL, streams=True),
     b"REPLACE": Row(arguments.replace, _IN, append.replace, _ALL, streams=True),

@@ -9,6 +9,7 @@ to be told comes of comparing what there is with what was told.
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,7 @@ from maa.imap.notify_command import Group, Which
 from maa.imap.responses import mailbox as rendered_name
 from maa.imap.responses import parenthesised, string
 from maa.imap.states import Enabled
+from maa.message.numbers import NumberSet
 from maa.store.account import Account, Listed
 from maa.store.errors import StoreError
 from maa.store.mailbox import Mailbox
@@ -72,6 +74,7 @@ class Watching:
         self._wake = wake
         self._attended: Mailbox | None = None
         self._fetched = 0
+        self._brought: list[NumberSet] = []
         self._seen: dict[str, _Seen] = {}
         self._names: dict[str, _Name] = {}
         self._subscribed: frozenset[str] = frozenset()
@@ -103,10 +106,18 @@ class Watching:
                 mailbox.listen(self._poke)
             self._fetched = view.snapshot.uidnext
 
-    def unfetched(self, view: View) -> int:
-        """The lowest UID that may be new to the client; all that the view has are not any more."""
+    def brought_by_client(self, uids: NumberSet) -> None:
+        """The client has put these messages into the selected mailbox, and knows them."""
+        self._brought.append(uids)
+
+    def unfetched(self, view: View) -> NumberSet | None:
+        """The numbers of messages that are new to the client; none of the view is any more."""
         low, self._fetched = self._fetched, view.snapshot.uidnext
-        return low
+        brought, self._brought = self._brought, []
+        known = {at for uids in brought for at in uids.positions_of_uids(view.uids)}
+        new = (at for at in range(bisect_left(view.uids, low), len(view.uids)) if at not in known)
+        numbers = tuple((at + 1, at + 1) for at in new)
+        return NumberSet(numbers) if numbers else None
 
     def done_by_client(self, names: Iterable[str]) -> None:
         """The client itself does something to these names, and need not be told."""

@@ -119,8 +119,10 @@ class FlagTable:
             self._spelling.setdefault(flag.lower(), flag)
 
     def spelled(self, flags: Flags) -> Flags:
-        """The flags with each keyword as the account first spelled it (R085)."""
-        return interned(self._spelling.get(flag.lower(), flag) for flag in flags)
+        """The flags, each keyword once and as the account first spelled it (R085)."""
+        # Two new spellings of one keyword may come together.
+        once = {flag.lower(): flag for flag in sorted(flags)}
+        return interned(self._spelling.get(key, flag) for key, flag in once.items())
 
     def check(self, flags: Flags) -> None:
         """TooManyKeywords when a client may not set these: sets and spellings are for ever."""

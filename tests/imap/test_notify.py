@@ -168,3 +168,43 @@ def test_changes_told_at_a_commands_end_are_not_told_again(make_world: MakeWorld
     client.poke()
     assert client.take() == b"" and len(mailbox.snapshot) == 3
     client.session.lost()
+
+
+@pytest.mark.parametrize("command", [b"COPY 1 Trash", b"APPEND Trash {3+}\r\nabc", b"NOOP"])
+def test_what_is_delivered_beside_the_clients_own_command_is_fetched(
+    make_world: MakeWorld, command: bytes
+) -> None:
+    world = make_world()
+    client = world.client(1)
+    client.ask(b"s SELECT INBOX")
+    client.ask(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))")
+    deliver_unseen(world)
+    assert b"* 3 FETCH (UID 3)" in client.ask(b"c " + command)
+
+
+def test_of_what_comes_together_only_its_own_message_is_not_fetched(make_world: MakeWorld) -> None:
+    world = make_world()
+    client = world.client(1)
+    client.ask(b"s SELECT INBOX")
+    client.ask(b"n NOTIFY SET (SELECTED (MessageNew (UID) MessageExpunge))")
+    deliver_unseen(world)
+    answer = client.ask(b"c APPEND INBOX {3+}\r\nabc")
+    assert b"* 4 EXISTS" in answer and answer.count(b" FETCH (UID ") == 1
+
+
+def test_a_question_is_no_change_of_the_clients_own(make_world: MakeWorld) -> None:
+    world = make_world()
+    one, two = world.client(1), world.client(2)
+    two.ask(b"c CREATE Work")
+    one.ask(PERSONAL)
+    one.ask(b"q GETQUOTAROOT Work")
+    two.ask(b"d DELETE Work")
+    assert b"* LIST (\\NonExistent) " in one.ask(b"n NOOP")
+
+
+def deliver_unseen(world: SessionWorld) -> None:
+    """A delivery of which nobody was poked yet."""
+    (world.inbox / "tmp" / "1800000000.M1P1.host").write_bytes(b"Subject: x\n\nbody\n")
+    (world.inbox / "tmp" / "1800000000.M1P1.host").rename(
+        world.inbox / "new" / "1800000000.M1P1.host"
+    )
