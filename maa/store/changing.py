@@ -321,12 +321,16 @@ def commit_all(incoming: Sequence[Incoming], admit: Admit | None = None) -> list
 
         def settle() -> None:
             mailbox.expect(places)
+            settled = 0
             try:
-                if mailbox.maildrop.settle(places) < len(places):
+                settled = mailbox.maildrop.settle(places)
+                if settled < len(places):
                     raise Unavailable("a message is not there any more")
                 mailbox.maildrop.flush(places)
             except StoreError:
-                mailbox.maildrop.remove(places)  # all or none
+                # All or none, which one file sees to by itself.
+                if settled or not mailbox.maildrop.only:
+                    mailbox.maildrop.remove(places)
                 raise
 
         number = mailbox.ledger.table.number
