@@ -57,7 +57,7 @@ def test_a_users_round_offline_changes_and_a_second_start(
         user.deliver(messages.numbered(number))
     user.deliver(messages.ATTACHMENT)
     with Thunderbird(scratch, server, user) as program:
-        assert {"INBOX", "Sent", "Trash"} <= set(program.mail("folders"))
+        eventually(lambda: {"INBOX", "Sent", "Trash"} <= set(program.mail("folders")))
         program.mail("get")
         program.mail("count", "INBOX", 7)
         assert subjects(program, "INBOX")[:6] == [subject(n) for n in range(1, 7)]
