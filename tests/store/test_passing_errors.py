@@ -12,7 +12,7 @@ import pytest
 from maa.message.flags import Flags
 from maa.store import changing
 from maa.store.errors import NoSpace, StoreError, Unavailable, of_system
-from maa.store.index import Change
+from maa.store.index import Change, Index
 from maa.store.mailbox import Mailbox
 from maa.store.mbox_folders import MboxFolders
 from maa.store.snapshot import StoreMode
@@ -32,6 +32,18 @@ def message(mailbox: Mailbox, subject: bytes, flags: Flags = WORK) -> int:
 def shown(mailbox: Mailbox) -> dict[int, list[str]]:
     mailbox.sync()
     return {uid: sorted(mailbox.snapshot.flags(at)) for at, uid in enumerate(mailbox.snapshot.uids)}
+
+
+def fill_disk(index: Index, patch: pytest.MonkeyPatch) -> None:
+    """From now on there is no room to note that a message is gone."""
+    really = index.apply
+
+    def full(mailbox_id: int, change: Change) -> None:
+        if change.expunged:
+            raise NoSpace("the disk is full")
+        really(mailbox_id, change)
+
+    patch.setattr(index, "apply", full)
 
 
 @pytest.fixture
@@ -66,16 +78,9 @@ def test_a_replaced_message_or_its_successor_is_there(
     incoming = drafts.incoming()
     incoming.write(b"Subject: new\r\n\r\nbody\r\n")
     incoming.finish()
-    really = boxes.ledger.index.apply
-
-    def full(mailbox_id: int, change: Change) -> None:
-        if change.expunged:
-            raise NoSpace("the disk is full")
-        really(mailbox_id, change)
-
     with monkeypatch.context() as patch:
         if what == "index":
-            patch.setattr(boxes.ledger.index, "apply", full)
+            fill_disk(boxes.ledger.index, patch)
         else:
             failing_flush(1)
         new = changing.exchange(drafts, old, incoming)
@@ -195,6 +200,46 @@ def test_news_that_are_read_beside_other_things_are_told(
 
 
 # --- mbox
+
+
+def test_in_an_mbox_too_a_replaced_message_or_its_successor_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = Mboxes(tmp_path)
+    append(boxes.path(), entry(1))
+    inbox = boxes.mailbox()
+    incoming = inbox.incoming()
+    incoming.write(b"Subject: new\r\n\r\nbody\r\n")
+    incoming.finish()
+    with monkeypatch.context() as patch:
+        fill_disk(boxes.ledger.index, patch)
+        new = changing.exchange(inbox, 1, incoming)
+    assert list(shown(inbox)) == [new]
+    text = boxes.path().read_bytes()
+    assert b"Subject: new" in text and b"Subject: 1" not in text
+
+
+def test_an_append_to_an_mbox_that_failed_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = Mboxes(tmp_path)
+    inbox = boxes.mailbox()
+    incoming = inbox.incoming()
+    incoming.write(b"Subject: x\r\n\r\nbody\r\n")
+    incoming.finish(internal_date=1_000_000_000)
+    # Another process has just appended the same, under the same key.
+    other = Mboxes(tmp_path).mailbox()
+    twin = other.incoming()
+    twin.write(b"Subject: x\r\n\r\nbody\r\n")
+    twin.commit(internal_date=1_000_000_000)
+
+    def failing(places: object) -> int:
+        raise Unavailable("just now")
+
+    monkeypatch.setattr(inbox.maildrop, "settle", failing)
+    with pytest.raises(Unavailable):
+        changing.commit_all((incoming,))
+    assert b"Subject: x" in boxes.path().read_bytes()
 
 
 def test_a_spool_whose_disk_is_not_mounted_when_the_server_starts_loses_nothing(
