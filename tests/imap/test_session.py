@@ -17,6 +17,7 @@ from maa.imap import listing, table, updates
 from maa.imap.list_command import ListMailboxes
 from maa.imap.session import BAD_MAX, Session
 from maa.imap.states import Answer, ImapSettings, LoggedOut, Selected
+from maa.store.errors import Unavailable
 from tests.imap.world import PEERS, SessionClient, SessionWorld
 
 World = Callable[..., SessionWorld]
@@ -478,3 +479,19 @@ def test_what_is_no_mbox_is_said_to_be_damaged(make_world: World) -> None:
     world.spool.write_bytes(b"\x7fELF no mail at all\n")
     assert world.client(1).ask(b"a SELECT INBOX").startswith(b"a NO [CORRUPTION] ")
     assert world.spool.read_bytes() == b"\x7fELF no mail at all\n"
+
+
+def test_a_right_password_whose_mail_cannot_be_opened_is_noted(
+    make_world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = make_world(logged_in=False)
+
+    def failing(user: object) -> None:
+        raise Unavailable("the disk is away")
+
+    monkeypatch.setattr(world.accounts, "opened", lambda user: None)
+    monkeypatch.setattr(world.accounts, "open", failing)
+    with caplog.at_level("INFO", "maa.auth.refusals"):
+        assert b"\r\na NO [UNAVAILABLE] " in world.client(1).ask(b"a LOGIN joe secret")
+    assert "imap login of user 'joe'" in caplog.text
+    assert "not served: the disk is away" in caplog.text
